@@ -1,0 +1,31 @@
+"""A small convnet on MNIST."""
+
+from epochlab.data.mnist import MnistConfig, load_mnist
+from epochlab.experiment import ExperimentConfig, Session, run_experiment
+from epochlab.models.convnet import ConvNetConfig, build_convnet
+from epochlab.process import prepare_tensorflow
+from epochlab.results import finish_run
+from epochlab.training import compile_classifier, fit
+
+
+class ConvNetExperiment(ExperimentConfig):
+    """What `configs/convnet_mnist.yaml` holds."""
+
+    data: MnistConfig
+    model: ConvNetConfig
+
+
+def train(session: Session[ConvNetExperiment]) -> None:
+    """From the config to a finished run."""
+    config = session.config
+    prepare_tensorflow(config.training, config.seed)
+    data = load_mnist(config.data)
+    model = build_convnet(config.model, data.image_shape, data.num_classes, config.seed)
+    compile_classifier(model, config.training)
+    with session.open_run(data, model) as run:
+        history = fit(model, data, config.training, run, seed=config.seed)
+        finish_run(run, model, data, history)
+
+
+if __name__ == "__main__":
+    run_experiment(train, ConvNetExperiment)

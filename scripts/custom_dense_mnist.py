@@ -1,0 +1,113 @@
+"""Hand-written Dense layers on MNIST, trained by a loop of its own instead of `fit`."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from epochlab.data.batches import count_steps, evaluation_batches, training_batches
+from epochlab.data.images import ImageData
+from epochlab.data.mnist import MnistConfig, load_mnist
+from epochlab.experiment import ExperimentConfig, Session, run_experiment
+from epochlab.history import History
+from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
+from epochlab.process import prepare_tensorflow
+from epochlab.results import finish_run
+from epochlab.runs import Run
+from epochlab.training import (
+    compile_classifier,
+    draw_curves,
+    keep_weights,
+    start_recording,
+)
+from epochlab.training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy_loader.load("keras")
+    tf = lazy_loader.load("tensorflow")
+
+
+class CustomDenseExperiment(ExperimentConfig):
+    """What `configs/custom_dense_mnist.yaml` holds."""
+
+    data: MnistConfig
+    model: CustomDenseConfig
+
+
+def train(session: Session[CustomDenseExperiment]) -> None:
+    """From the config to a finished run."""
+    config = session.config
+    prepare_tensorflow(config.training, config.seed)
+    data = load_mnist(config.data)
+    model = build_custom_dense(config.model, data.image_shape, data.num_classes, config.seed)
+    compile_classifier(model, config.training, from_logits=True)
+    with session.open_run(data, model) as run:
+        history = run_epochs(model, data, config.training, run, seed=config.seed)
+        finish_run(run, model, data, history, from_logits=True)
+
+
+def run_epochs(
+    model: "keras.Model", data: ImageData, config: TrainingConfig, run: Run, *, seed: int
+) -> History:
+    """Does by hand what `fit` does: a gradient step per batch, metrics and records per epoch."""
+    recorder = start_recording(model, config, run)
+    first_epoch = len(recorder.history)
+    steps = count_steps(len(data.train), config.batch_size)
+    batches = iter(
+        training_batches(
+            data.train, batch_size=config.batch_size, seed=seed, first_epoch=first_epoch
+        )
+    )
+    loss_mean = keras.metrics.Mean()
+    accuracy = keras.metrics.SparseCategoricalAccuracy()
+
+    @tf.function
+    def train_step(images: "tf.Tensor", labels: "tf.Tensor") -> None:
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        loss_mean.update_state(losses)
+        accuracy.update_state(labels, logits)
+
+    callbacks = keras.callbacks.CallbackList(
+        [recorder],
+        model=model,
+        add_progbar=recorder.on_terminal,
+        verbose=1,
+        epochs=config.epochs,
+        steps=steps,
+    )
+    callbacks.on_train_begin()
+    try:
+        for epoch in range(first_epoch, config.epochs):
+            if recorder.is_complete:
+                break
+            loss_mean.reset_state()
+            accuracy.reset_state()
+            callbacks.on_epoch_begin(epoch)
+            logs = {}
+            for step in range(steps):
+                callbacks.on_train_batch_begin(step)
+                train_step(*next(batches))
+                logs = {"loss": float(loss_mean.result()), "accuracy": float(accuracy.result())}
+                callbacks.on_train_batch_end(step, logs)
+            if data.validation is not None:
+                scores = model.evaluate(
+                    evaluation_batches(data.validation), verbose=0, return_dict=True
+                )
+                logs |= {f"val_{name}": score for name, score in scores.items()}
+            callbacks.on_epoch_end(epoch, logs)
+    finally:
+        draw_curves(run, recorder.history)
+    callbacks.on_train_end()
+    keep_weights(model, config, run)
+    return recorder.history
+
+
+if __name__ == "__main__":
+    run_experiment(train, CustomDenseExperiment)

@@ -1,0 +1,28 @@
+"""Hashes of numbers, not of the files that hold them."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+else:
+    np = lazy_loader.load("numpy")
+
+
+def arrays_sha256(arrays: Mapping[str, "np.ndarray"]) -> str:
+    """Returns one SHA-256 over names, dtypes, shapes and bytes, hexadecimal, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def weights_sha256(model: "keras.Model") -> str:
+    """Returns the SHA-256 over all weights of `model`: what two equal trainings share."""
+    return arrays_sha256({weight.path: np.asarray(weight) for weight in model.weights})

@@ -1,0 +1,80 @@
+"""What happened epoch by epoch, and what follows from it alone.
+
+Early stopping and the best epoch are functions of the history. They keep no state of their own, so
+a resumed run decides as an uninterrupted one would.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of `history.csv`.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        loss: Mean training loss over the epoch, while the weights change.
+        accuracy: Training accuracy, 0..1, likewise.
+        val_loss: Loss on the validation images after the epoch, or None without validation.
+        val_accuracy: Accuracy on the validation images, 0..1, or None.
+        learning_rate: Rate of the epoch's last step.
+        seconds: Wall-clock time of the epoch, validation included.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    seconds: float
+
+
+COLUMNS = tuple(field.name for field in fields(Epoch))
+
+History = Sequence[Epoch]
+
+
+def format_history(history: History) -> str:
+    """Returns the text of `history.csv`: a header, then a row per epoch, numbers at full length."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in history:
+        values = [getattr(row, column) for column in COLUMNS]
+        writer.writerow(["" if value is None else repr(value) for value in values])
+    return written.getvalue()
+
+
+def find_best_epoch(history: History) -> int | None:
+    """Returns the number of the epoch with the lowest validation loss, the first of equals.
+
+    None without validation, or if no validation loss is finite.
+    """
+    losses = [
+        (row.val_loss, row.epoch)
+        for row in history
+        if row.val_loss is not None and math.isfinite(row.val_loss)
+    ]
+    return min(losses)[1] if losses else None
+
+
+def should_stop(history: History, patience: int, min_delta: float) -> bool:
+    """Tells whether `patience` epochs have passed without an improvement of the validation loss.
+
+    Args:
+        history: The epochs so far.
+        patience: Epochs to wait, at least 1.
+        min_delta: How much lower than the best so far a validation loss must be to count.
+    """
+    best, waited = math.inf, 0
+    for row in history:
+        if row.val_loss is not None and row.val_loss < best - min_delta:
+            best, waited = row.val_loss, 0
+        else:
+            waited += 1
+    return waited >= patience

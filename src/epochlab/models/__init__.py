@@ -1,0 +1,1 @@
+"""Model families: one builder and its config class each."""

@@ -1,0 +1,97 @@
+"""Small convolutional networks: convolutions, poolings, then dense layers."""
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+import lazy_loader
+from pydantic import Field, PositiveInt, model_validator
+
+from epochlab.config import Section
+from epochlab.models.layers import (
+    Activation,
+    DropoutRate,
+    Scaling,
+    class_probabilities,
+    convolution,
+    dense,
+    dropout,
+    scaling_layer,
+    sequential,
+)
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_loader.load("keras")
+
+
+class ConvNetConfig(Section):
+    """The `model` section of a small convnet.
+
+    Attributes:
+        scaling: What happens to the pixels first.
+        filters: Filters of each convolution.
+        kernel_size: Side of the square kernels, in pixels.
+        pooling: For each convolution, whether 2x2 max pooling follows it.
+        dense_units: Units of each hidden layer after the convolutions.
+        dropout: Dropout rate after each hidden layer, 0..1; 0 adds no layer.
+        activation: Activation of the convolutions and the hidden layers.
+    """
+
+    scaling: Scaling
+    filters: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    kernel_size: PositiveInt
+    pooling: tuple[bool, ...]
+    dense_units: tuple[PositiveInt, ...]
+    dropout: tuple[DropoutRate, ...]
+    activation: Activation
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        for name, per in (("pooling", "filters"), ("dropout", "dense_units")):
+            given, expected = len(getattr(self, name)), len(getattr(self, per))
+            if given != expected:
+                raise ValueError(
+                    f"{name} has {given} entries, {per} has {expected}; give one for each"
+                )
+        return self
+
+
+def build_convnet(
+    config: ConvNetConfig, image_shape: tuple[int, int, int], num_classes: int, seed: int
+) -> "keras.Model":
+    """Builds a small convnet.
+
+    Args:
+        config: The `model` section.
+        image_shape: Height, width and channels of an image, in pixels.
+        num_classes: Number of classes, at least 2.
+        seed: Seed of the run.
+
+    Returns:
+        An uncompiled model: raw pixels 0..255 `(batch, height, width, channels)` in, float32 class
+        probabilities `(batch, num_classes)` out.
+
+    Raises:
+        ConfigError: If the image is too small for the convolutions and poolings.
+    """
+    layers = [scaling_layer(config.scaling)]
+    for index, (filters, pooled) in enumerate(zip(config.filters, config.pooling, strict=True), 1):
+        layers.append(
+            convolution(
+                f"conv{index}",
+                filters,
+                config.kernel_size,
+                activation=config.activation,
+                padding="valid",
+                seed=seed,
+            )
+        )
+        if pooled:
+            layers.append(keras.layers.MaxPooling2D(2, name=f"pool{index}"))
+    layers.append(keras.layers.Flatten(name="flatten"))
+    for index, (units, rate) in enumerate(zip(config.dense_units, config.dropout, strict=True), 1):
+        layers.append(dense(f"dense{index}", units, activation=config.activation, seed=seed))
+        if rate > 0:
+            layers.append(dropout(f"dropout{index}", rate, seed=seed))
+    layers.append(class_probabilities(num_classes, seed=seed))
+    return sequential("convnet", image_shape, layers)

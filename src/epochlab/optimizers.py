@@ -1,0 +1,73 @@
+"""Optimizers: each with every constant that it has, so that none is a hidden default."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import lazy_loader
+from pydantic import Field, PositiveFloat
+
+from epochlab.config import Section
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_loader.load("keras")
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AdamConfig(Section):
+    """Adam (Kingma and Ba, arXiv:1412.6980); the names are the paper's."""
+
+    name: Literal["adam"]
+    learning_rate: PositiveFloat
+    beta_1: Share
+    beta_2: Share
+    epsilon: PositiveFloat
+
+
+class RMSpropConfig(Section):
+    """RMSprop; `rho` is the decay of the mean of squared gradients."""
+
+    name: Literal["rmsprop"]
+    learning_rate: PositiveFloat
+    rho: Share
+    momentum: Share
+    epsilon: PositiveFloat
+
+
+class SGDConfig(Section):
+    """Stochastic gradient descent.
+
+    `decay` is that of the old Keras: at step t the rate is `learning_rate / (1 + decay * t)`.
+    """
+
+    name: Literal["sgd"]
+    learning_rate: PositiveFloat
+    momentum: Share
+    nesterov: bool
+    decay: Annotated[float, Field(ge=0)]
+
+
+OptimizerConfig = Annotated[
+    AdamConfig | RMSpropConfig | SGDConfig,
+    Field(discriminator="name"),
+]
+
+
+def build_optimizer(
+    config: AdamConfig | RMSpropConfig | SGDConfig,
+) -> "keras.optimizers.Optimizer":
+    """Returns the Keras optimizer that `config` describes."""
+    settings = config.model_dump(exclude={"name"})
+    match config:
+        case AdamConfig():
+            return keras.optimizers.Adam(**settings)
+        case RMSpropConfig():
+            return keras.optimizers.RMSprop(**settings)
+        case SGDConfig():
+            decay = settings.pop("decay")
+            if decay > 0:
+                settings["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(
+                    config.learning_rate, decay_steps=1, decay_rate=decay
+                )
+            return keras.optimizers.SGD(**settings)

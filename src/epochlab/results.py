@@ -1,0 +1,105 @@
+"""The end of a run: score the test set, save the model, and write `metrics.json` last of all."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from epochlab.data.images import ImageData
+from epochlab.errors import RunError
+from epochlab.evaluation import evaluate, record_evaluation
+from epochlab.files import replace_file
+from epochlab.hashing import weights_sha256
+from epochlab.history import History, find_best_epoch
+from epochlab.runs import Run
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+else:
+    keras = lazy_loader.load("keras")
+    np = lazy_loader.load("numpy")
+
+# A saved model is tried on this many images before it counts as saved.
+PROBES = 64
+TOLERANCE = 1e-6
+
+
+def finish_run(
+    run: Run, model: "keras.Model", data: ImageData, history: History, *, from_logits: bool = False
+) -> None:
+    """Scores `model` on the test images, records everything and marks `run` as finished.
+
+    Args:
+        run: The run to finish.
+        model: The trained model.
+        data: The images it was trained on; its test images are scored here and nowhere else.
+        history: The epochs of the training.
+        from_logits: Whether the model ends in logits instead of probabilities.
+
+    Raises:
+        RunError: If the saved model, loaded again, gives other predictions.
+    """
+    best_epoch = find_best_epoch(history)
+    evaluation = evaluate(model, data.test, from_logits=from_logits)
+    record_evaluation(run, evaluation, data.test, data.class_names, run.provenance(best_epoch))
+    sha256 = weights_sha256(model)
+    parameters = {
+        "total": model.count_params(),
+        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+    }
+    save_model(run.path / "model.h5", model, data.test.images[:PROBES])
+    train_seconds = sum(row.seconds for row in history)
+    metrics = {
+        "test": {"loss": evaluation.loss, "accuracy": evaluation.accuracy},
+        "class_accuracy": dict(zip(data.class_names, evaluation.class_accuracy, strict=True)),
+        "epochs": len(history),
+        "best_epoch": best_epoch,
+        "train_seconds": round(train_seconds, 3),
+        "images_per_second": round(len(data.train) * len(history) / train_seconds, 1),
+        "parameters": parameters,
+        "weights_sha256": sha256,
+    }
+    run.write_json("metrics.json", metrics)
+    print(f"test accuracy {evaluation.accuracy:.4f}, test loss {evaluation.loss:.4f}")
+
+
+def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
+    """Saves `model` as `.h5` and makes sure that the file gives the same predictions.
+
+    Call it last: writing an `.h5` takes the optimizer out of the live model's compile config.
+
+    Args:
+        path: The file to write, ending in `.h5`.
+        model: The model to save.
+        probes: Raw pixels to compare the two models on, uint8 `(n, height, width, channels)`.
+
+    Raises:
+        RunError: If the model that `keras.models.load_model` returns predicts otherwise.
+    """
+    with replace_file(path) as beside, _quiet_keras():
+        model.save(beside)
+        loaded = keras.models.load_model(beside)
+        difference = np.abs(
+            np.asarray(model.predict_on_batch(probes)) - np.asarray(loaded.predict_on_batch(probes))
+        ).max()
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"{path}: the saved model's outputs differ from the trained model's by "
+                f"{difference:.3g}, more than {TOLERANCE}; the file was not kept; please report it"
+            )
+
+
+@contextlib.contextmanager
+def _quiet_keras() -> Iterator[None]:
+    """Silences the warning that `.h5` is an old format: it is the one that our users ask for."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

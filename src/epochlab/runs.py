@@ -1,0 +1,134 @@
+"""The run folder: made exclusively, filled file by file, finished by its `metrics.json`."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from epochlab.config import Section, dump_config
+from epochlab.errors import RunError
+from epochlab.files import write_text
+from epochlab.history import History, format_history
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder. Every file in it is written whole or not at all."""
+
+    path: Path
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training, scoring and all records are complete."""
+        return (self.path / "metrics.json").is_file()
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config; the script started on it repeats the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the exact training states."""
+        return self.path / "checkpoints"
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What `environment.json` says: versions, machine, code."""
+        return self.read_json("environment.json")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads the file `name` in this folder.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}: cannot be read ({error}); the run folder is damaged; start a new run"
+            ) from error
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Writes `value` to the file `name` in this folder, readable by people too."""
+        write_text(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def write_history(self, history: History) -> None:
+        """Writes `history.csv` anew."""
+        write_text(self.path / "history.csv", format_history(history))
+
+    def provenance(self, best_epoch: int | None) -> dict[str, str]:
+        """Returns what goes into the text fields of every picture of this run."""
+        config_bytes = self.config_path.read_bytes()
+        git = self.environment["git"] or {}
+        versions = self.environment["versions"]
+        return {
+            "experiment": self.path.parent.name,
+            "run": self.path.name,
+            "config_sha256": hashlib.sha256(config_bytes).hexdigest(),
+            "commit": f"{git.get('commit', 'none')}{' (dirty)' if git.get('dirty') else ''}",
+            "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+            "best_epoch": str(best_epoch or "none"),
+        }
+
+
+def create_run(
+    out: Path, experiment: str, seed: int, config: Section, script: Path, data: Mapping[str, Any]
+) -> Run:
+    """Makes a new run folder `OUT/EXPERIMENT/<UTC time>-seed<N>` with its first records.
+
+    Two runs that start in the same second get two folders: making one is exclusive, and the later
+    one counts up.
+
+    Args:
+        out: Folder of all experiments' runs.
+        experiment: Name of the experiment.
+        seed: Seed of the run.
+        config: The whole resolved config.
+        script: The script that runs.
+        data: What `data.json` records.
+    """
+    from epochlab.environment import describe_environment  # slow to load, so only when needed
+
+    parent = out / experiment
+    parent.mkdir(parents=True, exist_ok=True)
+    run = Run(_make_folder(parent, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-seed{seed}"))
+    write_text(run.config_path, dump_config(config))
+    run.write_json("environment.json", describe_environment(script))
+    run.write_json("data.json", data)
+    return run
+
+
+def load_run(path: Path) -> Run:
+    """Opens the run folder at `path`.
+
+    Raises:
+        RunError: If there is no such folder or it is not one of a run.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path}: no such folder; give the folder of a run, as OUT/EXPERIMENT/TIME")
+    run = Run(path)
+    if not run.config_path.is_file():
+        raise RunError(
+            f"{path}: no run folder, it lacks config.yaml; give a folder that a script printed "
+            "after 'run:'"
+        )
+    return run
+
+
+def _make_folder(parent: Path, name: str) -> Path:
+    path, count = parent / name, 1
+    while True:
+        try:
+            path.mkdir()
+        except FileExistsError:
+            count += 1
+            path = parent / f"{name}-{count}"
+        else:
+            return path

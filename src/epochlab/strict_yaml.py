@@ -1,0 +1,257 @@
+"""YAML read strictly, with the line of every key.
+
+Plain scalars follow the YAML 1.2 core schema, where `1e-3` is a number and `no` is text. What a
+configuration never needs and what hides mistakes is refused: tags, anchors, aliases, duplicate
+keys, several documents, deep nesting, huge files.
+"""
+
+import difflib
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from epochlab.errors import ConfigError
+
+KeyPath = tuple[str | int, ...]
+Fail = Callable[[int, str], NoReturn]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+# PyYAML reads about 20,000 values a second, so this keeps the slowest answer under a second.
+MAX_VALUES = 10_000
+
+_WORDS: dict[str, bool | None] = {"": None, "~": None}
+_WORDS |= dict.fromkeys(("null", "Null", "NULL"))
+_WORDS |= dict.fromkeys(("true", "True", "TRUE"), True)
+_WORDS |= dict.fromkeys(("false", "False", "FALSE"), False)
+# Python refuses to convert integers of thousands of digits; so long a one stays text.
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,299})")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """One document: its plain values, and the line (from 1) where each key path begins."""
+
+    values: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+
+def resolve_plain(text: str) -> str | int | float | bool | None:
+    """Returns the value of an unquoted scalar by the YAML 1.2 core schema."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Reads a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: The file is missing, no regular file, too large, not UTF-8 text or not YAML
+            of the strict kind. The message names the path as given, and the line.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"{path}: this is a directory; give the YAML file inside it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{path}: this is not a regular file; give a YAML file")
+        if status.st_size > MAX_BYTES:
+            raise _too_large(str(path), status.st_size)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        folder = path.parent
+        names = [item.name for item in folder.glob("*.yaml")] if folder.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        remedy = f"did you mean {folder / near[0]}?" if near else "check the path"
+        raise ConfigError(f"{path}: there is no such file; {remedy}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); check the path") from None
+    return parse_yaml(content, str(path))
+
+
+def parse_yaml(content: str | bytes, source: str) -> YamlDocument:
+    """Parses YAML text whose top level is a mapping.
+
+    Args:
+        content: The text, or its UTF-8 bytes.
+        source: What messages call the text, as a rule its path.
+
+    Raises:
+        ConfigError: The text is not YAML of the strict kind. The message begins `source:line: `.
+    """
+
+    def fail(line: int, message: str) -> NoReturn:
+        raise ConfigError(f"{source}:{line}: {message}")
+
+    if len(content) > MAX_BYTES:
+        raise _too_large(source, len(content))
+    text = content if isinstance(content, str) else _decode(content, fail)
+    builder = _build(text, fail)
+    if builder.first is None:
+        fail(1, "the file is empty; a configuration is a mapping of keys to values")
+    if not isinstance(builder.root, dict):
+        found = "a list" if isinstance(builder.root, list) else f"the value {builder.root}"
+        fail(
+            builder.first.start_mark.line + 1,
+            f"found {found} at the top; a configuration is a mapping of keys to values",
+        )
+    return YamlDocument(builder.root, builder.lines)
+
+
+def parse_value(text: str, source: str) -> Any:
+    """Parses the value of a command-line `KEY=VALUE`: a scalar, `[a, b]` or `{key: value}`.
+
+    Raises:
+        ConfigError: The value is none of these. The message begins `source: `.
+    """
+
+    def fail(_line: int, message: str) -> NoReturn:
+        raise ConfigError(f"{source}: {message}")
+
+    builder = _build(text, fail)
+    if builder.first is None and text.strip():
+        fail(1, "the value is only a comment; put it in quotes")
+    if isinstance(builder.first, yaml.CollectionStartEvent) and not builder.first.flow_style:
+        fail(1, "write a list as [a, b] and a mapping as {key: value}, and quote text with ': '")
+    return builder.root
+
+
+def _too_large(source: str, size: int) -> ConfigError:
+    return ConfigError(
+        f"{source}: {size:,} bytes are too many for a configuration (at most {MAX_BYTES:,}); "
+        "is this a data file?"
+    )
+
+
+def _decode(content: bytes, fail: Fail) -> str:
+    remedy = "save the file as UTF-8 without a byte order mark"
+    if content.startswith(b"\xef\xbb\xbf"):
+        fail(1, f"the file begins with a byte order mark (BOM); {remedy}")
+    # UTF-16 without its mark still shows: every other byte of plain English in it is NUL.
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in content[:2]:
+        fail(1, f"the file is UTF-16 text or binary; if it is text, {remedy}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        fail(line, f"byte 0x{byte:02x} is not UTF-8; if this is text and not binary, {remedy}")
+
+
+def _build(text: str, fail: Fail) -> "_Builder":
+    odd = _UNPRINTABLE.search(text)
+    if odd:
+        name = "a NUL byte" if odd[0] == "\0" else f"the character U+{ord(odd[0]):04X}"
+        line = text.count("\n", 0, odd.start()) + 1
+        fail(line, f"found {name}, which YAML text cannot hold; remove it or give a text file")
+    builder = _Builder(fail)
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            builder.add(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or error.context or "the text is damaged"
+        if "tag" in problem:
+            problem = "tags are not allowed; remove the !"
+        elif "'\\t'" in problem or (mark and text[mark.index : mark.index + 1] == "\t"):
+            problem = "found a tab; indent and separate with spaces"
+        else:
+            problem += "; check this line's indentation, colons, brackets and quotes"
+        fail(mark.line + 1 if mark else 1, problem)
+    return builder
+
+
+@dataclass
+class _Frame:
+    """A list or mapping that is still open, and the key that waits for its value."""
+
+    container: dict[str, Any] | list[Any]
+    path: KeyPath
+    key: str | None = None
+
+
+class _Builder:
+    """Builds plain values from parse events, without recursion: nesting cannot end the stack."""
+
+    def __init__(self, fail: Fail) -> None:
+        self.root: Any = None
+        self.first: yaml.NodeEvent | None = None
+        self.lines: dict[KeyPath, int] = {}
+        self._fail = fail
+        self._open: list[_Frame] = []
+
+    def add(self, event: yaml.Event) -> None:
+        """Takes the next event of `yaml.parse`."""
+        if isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+        elif isinstance(event, yaml.DocumentStartEvent) and self.first is not None:
+            line = event.start_mark.line + 1
+            self._fail(line, "a second document starts here; keep one document in a file")
+        elif isinstance(event, yaml.NodeEvent):
+            self._add_node(event, event.start_mark.line + 1)
+
+    def _add_node(self, event: yaml.NodeEvent, line: int) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            self._fail(line, "anchors (&) and aliases (*) are not allowed; write the value out")
+        if getattr(event, "tag", None) is not None:
+            self._fail(line, f"tags are not allowed; remove {event.tag}")  # pyright: ignore
+        if self.first is None:
+            self.first = event
+        frame = self._open[-1] if self._open else None
+        if frame and isinstance(frame.container, dict) and frame.key is None:
+            self._take_key(frame, event, line)
+            return
+        if isinstance(event, yaml.ScalarEvent):
+            value = resolve_plain(event.value) if event.style is None else event.value
+            if isinstance(value, str) and _SURROGATE.search(value):
+                self._fail(line, "half of a surrogate pair is no text; write the character itself")
+        else:
+            value = {} if isinstance(event, yaml.MappingStartEvent) else []
+        path = self._place(frame, value, line)
+        if isinstance(value, dict | list):
+            if len(self._open) == MAX_DEPTH:
+                self._fail(line, f"nested more than {MAX_DEPTH} deep; make the structure flatter")
+            self._open.append(_Frame(value, path))
+
+    def _take_key(self, frame: _Frame, event: yaml.NodeEvent, line: int) -> None:
+        if not isinstance(event, yaml.ScalarEvent):
+            self._fail(line, "a list or mapping stands as a key; a key is a word")
+        path = (*frame.path, event.value)
+        if event.value in frame.container:
+            name, earlier = ".".join(map(str, path)), self.lines[path]
+            self._fail(line, f"{name}: this key stands in line {earlier} already; keep one of them")
+        frame.key = event.value
+        self.lines[path] = line
+
+    def _place(self, frame: _Frame | None, value: Any, line: int) -> KeyPath:
+        if frame is None:
+            self.root = value
+            path: KeyPath = ()
+        elif isinstance(frame.container, dict):
+            assert frame.key is not None
+            frame.container[frame.key] = value
+            path, frame.key = (*frame.path, frame.key), None
+        else:
+            path = (*frame.path, len(frame.container))
+            frame.container.append(value)
+        self.lines.setdefault(path, line)
+        if len(self.lines) > MAX_VALUES:
+            self._fail(line, f"more than {MAX_VALUES:,} values; is this a data file?")
+        return path

@@ -1,0 +1,155 @@
+"""Compile, fit: from an untrained model to a trained one, recorded epoch by epoch."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from epochlab.checkpoint import restore_best, restore_checkpoint
+from epochlab.data.batches import count_steps, evaluation_batches, training_batches
+from epochlab.data.images import ImageData
+from epochlab.errors import ConfigError
+from epochlab.history import Epoch, History, find_best_epoch
+from epochlab.optimizers import build_optimizer
+from epochlab.plots import plot_curve
+from epochlab.runs import Run
+from epochlab.training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from epochlab.callbacks import EpochRecorder
+else:
+    keras = lazy_loader.load("keras")
+
+# Beyond this many steps per call into TensorFlow nothing more is gained, and Ctrl-C waits longer.
+MAXIMUM_STEPS_PER_EXECUTION = 50
+
+
+def check_validation(config: TrainingConfig, data: ImageData) -> None:
+    """Refuses a config that watches validation images when there are none.
+
+    Raises:
+        ConfigError: If `training.keep` or `training.early_stopping` needs validation images.
+    """
+    if data.validation is not None:
+        return
+    for key, needed in (
+        ("training.keep: best", config.keep == "best"),
+        ("training.early_stopping", config.early_stopping is not None),
+    ):
+        if needed:
+            raise ConfigError(
+                f"{key}: watches the validation loss, and there are no validation images; give "
+                "data.validation_fraction above 0, or do without it"
+            )
+
+
+def compile_classifier(
+    model: "keras.Model", config: TrainingConfig, *, from_logits: bool = False
+) -> None:
+    """Compiles `model` for integer labels: cross-entropy, accuracy, the config's optimizer.
+
+    Args:
+        model: A model with one output per class.
+        config: The `training` section.
+        from_logits: Whether the model ends in logits instead of probabilities.
+    """
+    model.compile(
+        optimizer=build_optimizer(config.optimizer),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+        metrics=["accuracy"],
+        # XLA halves the speed of convnets on a CPU, and op determinism rules it out anyway.
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def fit(
+    model: "keras.Model", data: ImageData, config: TrainingConfig, run: Run, *, seed: int
+) -> list[Epoch]:
+    """Trains `model` with `keras.Model.fit`, from the run's newest checkpoint if it has one.
+
+    Args:
+        model: The compiled model. It is trained in place and ends with the weights that
+            `config.keep` asks for.
+        data: The images; validation is watched if there is any.
+        config: The `training` section.
+        run: The run to record in: `history.csv`, checkpoints and curves, the curves also when
+            training is interrupted.
+        seed: Seed of the run.
+
+    Returns:
+        The history, one entry per epoch.
+
+    Raises:
+        DivergedError: If the loss is not finite.
+        RunError: If the run's checkpoints cannot be used.
+    """
+    recorder = start_recording(model, config, run)
+    steps = count_steps(len(data.train), config.batch_size)
+    model.steps_per_execution = choose_steps_per_execution(steps)
+    try:
+        if not recorder.is_complete:
+            model.fit(
+                training_batches(
+                    data.train,
+                    batch_size=config.batch_size,
+                    seed=seed,
+                    first_epoch=len(recorder.history),
+                ),
+                initial_epoch=len(recorder.history),
+                epochs=config.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # training_batches has shuffled
+                validation_data=data.validation and evaluation_batches(data.validation),
+                callbacks=[recorder],
+                verbose=1 if recorder.on_terminal else 0,
+            )
+    finally:
+        draw_curves(run, recorder.history)
+    keep_weights(model, config, run)
+    return recorder.history
+
+
+def start_recording(model: "keras.Model", config: TrainingConfig, run: Run) -> "EpochRecorder":
+    """Returns the callback that records `run`, with `model` set back to the newest checkpoint.
+
+    A script with a training loop of its own calls this before the loop, and `draw_curves` and
+    `keep_weights` after it, as `fit` does.
+    """
+    from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
+
+    return EpochRecorder(run, config, restore_checkpoint(run.checkpoints, model))
+
+
+def choose_steps_per_execution(steps: int) -> int:
+    """Returns how many of an epoch's `steps` run per call into TensorFlow.
+
+    The largest divisor that is not too large: with any other number Keras would carry steps of the
+    next epoch into this one.
+    """
+    return max(count for count in range(1, MAXIMUM_STEPS_PER_EXECUTION + 1) if steps % count == 0)
+
+
+def draw_curves(run: Run, history: History) -> None:
+    """Draws `accuracy.png` and `loss.png`, if there is an epoch to draw."""
+    if not history:
+        return
+    best_epoch = find_best_epoch(history)
+    for metric in ("accuracy", "loss"):
+        validation = [getattr(row, f"val_{metric}") for row in history]
+        plot_curve(
+            run.path / f"{metric}.png",
+            metric,
+            [getattr(row, metric) for row in history],
+            None if None in validation else validation,
+            best_epoch=best_epoch,
+            title=f"{run.path.parent.name}, {run.path.name}",
+            provenance=run.provenance(best_epoch),
+        )
+
+
+def keep_weights(model: "keras.Model", config: TrainingConfig, run: Run) -> None:
+    """Gives `model` the weights that `config.keep` asks for: the last ones or the best ones."""
+    if config.keep == "best":
+        restore_best(run.checkpoints, model)

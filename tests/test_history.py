@@ -1,0 +1,49 @@
+"""History rows, and the decisions that follow from them alone."""
+
+import csv
+import io
+
+from epochlab.history import Epoch, find_best_epoch, format_history, should_stop
+
+
+def rows(*val_losses: float | None) -> list[Epoch]:
+    return [
+        Epoch(number, 0.5, 0.75, val_loss, None if val_loss is None else 0.8, 0.001, 1.5)
+        for number, val_loss in enumerate(val_losses, 1)
+    ]
+
+
+def test_csv_has_the_contracts_columns_and_reads_back_exactly():
+    row = Epoch(1, 1 / 3, 0.1, 2 / 3, 0.2, 1e-7, 12.345)
+    read = list(csv.DictReader(io.StringIO(format_history([row]))))
+    assert list(read[0]) == [
+        "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
+    ]  # fmt: skip
+    assert [float(value) for value in read[0].values()] == [1, 1 / 3, 0.1, 2 / 3, 0.2, 1e-7, 12.345]
+
+
+def test_csv_leaves_validation_empty_where_there_is_none():
+    assert format_history(rows(None)).splitlines()[1] == "1,0.5,0.75,,,0.001,1.5"
+
+
+def test_best_epoch_is_the_first_of_the_lowest_validation_losses():
+    assert find_best_epoch(rows(0.5, 0.3, 0.4, 0.3)) == 2
+
+
+def test_best_epoch_passes_over_losses_that_are_not_finite():
+    assert find_best_epoch(rows(float("nan"), 0.3)) == 2
+
+
+def test_no_best_epoch_without_validation():
+    assert find_best_epoch(rows(None, None)) is None
+
+
+def test_stops_after_patience_epochs_without_improvement():
+    losses = (0.5, 0.4, 0.41, 0.42, 0.43)
+    stops = [should_stop(rows(*losses[:count]), 3, 0.0) for count in range(1, 6)]
+    assert stops == [False, False, False, False, True]
+
+
+def test_improvement_below_min_delta_does_not_count():
+    assert should_stop(rows(0.5, 0.499, 0.498), patience=2, min_delta=0.01)
+    assert not should_stop(rows(0.5, 0.499, 0.498), patience=2, min_delta=0.0)
