@@ -50,9 +50,9 @@ def run_plain(network: str, images: int, epochs: int) -> None:
 
     from epochlab.config import load_config
     from epochlab.data.mnist import load_mnist
-    from epochlab.experiment import ExperimentConfig
     from epochlab.models.layers import SCALINGS
     from epochlab.optimizers import build_optimizer
+    from epochlab.session import ExperimentConfig
 
     script = runpy.run_path(str(ROOT / "scripts" / f"{network}.py"))
     (schema,) = (

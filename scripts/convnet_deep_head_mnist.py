@@ -1,10 +1,11 @@
 """Two convolutions under a head of three dense layers, on MNIST."""
 
 from epochlab.data.mnist import MnistConfig, load_mnist
-from epochlab.experiment import ExperimentConfig, Session, run_experiment
+from epochlab.experiment import run_experiment
 from epochlab.models.convnet import ConvNetConfig, build_convnet
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
+from epochlab.session import ExperimentConfig, Session
 from epochlab.training import compile_classifier, fit
 
 

@@ -7,12 +7,13 @@ import lazy_loader
 from epochlab.data.batches import count_steps, evaluation_batches, training_batches
 from epochlab.data.images import ImageData
 from epochlab.data.mnist import MnistConfig, load_mnist
-from epochlab.experiment import ExperimentConfig, Session, run_experiment
+from epochlab.experiment import run_experiment
 from epochlab.history import History
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
 from epochlab.runs import Run
+from epochlab.session import ExperimentConfig, Session
 from epochlab.training import (
     compile_classifier,
     draw_curves,

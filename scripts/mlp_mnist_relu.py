@@ -1,10 +1,11 @@
 """A multilayer perceptron with relu on MNIST."""
 
 from epochlab.data.mnist import MnistConfig, load_mnist
-from epochlab.experiment import ExperimentConfig, Session, run_experiment
+from epochlab.experiment import run_experiment
 from epochlab.models.mlp import MLPConfig, build_mlp
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
+from epochlab.session import ExperimentConfig, Session
 from epochlab.training import compile_classifier, fit
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from epochlab.config import load_config
-from epochlab.experiment import ExperimentConfig
+from epochlab.session import ExperimentConfig
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"

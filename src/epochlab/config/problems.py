@@ -1,16 +1,20 @@
 """What pydantic found wrong, in a user's words: where, what was given, what was expected."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Any, get_origin
 
-from pydantic import BaseModel
-
-from epochlab.yaml_writer import format_value
-
-Path = tuple[str | int, ...]
-Schema = type[BaseModel]
+from epochlab.config.schema import (
+    Schema,
+    find_choices,
+    find_section,
+    known_keys,
+    literals,
+    section_types,
+    union_members,
+)
+from epochlab.config.yaml_events import KeyPath, resolve_plain
+from epochlab.config.yaml_writer import format_value
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 BOUNDS = {
@@ -29,11 +33,12 @@ EXPECTED = {
     "tuple_type": "a list, as in [20, 50]",
     "list_type": "a list, as in [20, 50]",
     "model_type": "a section with keys of its own",
+    "dict_type": "a section with keys of its own",
     "model_attributes_type": "a section with keys of its own",
 }
 
 
-def clean_path(location: Sequence[str | int], values: Any, kind: str) -> Path:
+def clean_path(location: Sequence[str | int], values: Any, kind: str) -> KeyPath:
     """Returns pydantic's `loc` without the tags that it adds for the variants of a union."""
     path: list[str | int] = []
     current = values
@@ -50,7 +55,7 @@ def clean_path(location: Sequence[str | int], values: Any, kind: str) -> Path:
     return tuple(path)
 
 
-def explain(error: Mapping[str, Any], path: Path, schema: Schema, values: Any) -> str:
+def explain(error: Mapping[str, Any], path: KeyPath, schema: Schema, values: Any) -> str:
     """Returns one problem's text: what was given and expected, and a remedy where there is one."""
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -68,10 +73,10 @@ def explain(error: Mapping[str, Any], path: Path, schema: Schema, values: Any) -
         return _explain_choice(find_choices(schema, values, path), given, path)
     if kind == "union_tag_not_found":
         return "missing the key name, which says which one it is"
-    if kind in BOUNDS:
-        bound, words = BOUNDS[kind]
-        article = "a whole number" if isinstance(given, int) else "a number"
-        return f"expected {article} {words} {context[bound]}, got {format_value(given)}"
+    if kind in (*BOUNDS, "int_type", "int_from_float", "float_type"):
+        return f"expected {_describe_number(path, schema, values, error)}, got " + (
+            _describe_value(given)
+        )
     if kind in ("too_short", "too_long"):
         field_type = context.get("field_type", "list")
         bound = context.get("min_length", context.get("max_length"))
@@ -84,48 +89,7 @@ def explain(error: Mapping[str, Any], path: Path, schema: Schema, values: Any) -
     return f"expected {expected}, got {_describe_value(given)}"
 
 
-def find_section(schema: Schema, values: Any, path: Path) -> Schema | None:
-    """Returns the section class at `path`; of a union's variants, the one that `values` names."""
-    section: Schema | None = schema
-    for step in path:
-        values = values.get(step) if isinstance(values, Mapping) else None
-        field = section.model_fields.get(str(step)) if section else None
-        variants = list(_section_types(field.annotation)) if field else []
-        named = values.get("name") if isinstance(values, Mapping) else None
-        chosen = [
-            variant
-            for variant in variants
-            if len(variants) == 1 or named in get_args(variant.model_fields["name"].annotation)
-        ]
-        section = chosen[0] if chosen else None
-    return section
-
-
-def find_choices(schema: Schema, values: Any, path: Path) -> list[Any]:
-    """Returns the values that the `Literal` (or the union's `name`) at `path` allows."""
-    parent = find_section(schema, values, path[:-1])
-    field = parent.model_fields.get(str(path[-1])) if parent else None
-    if field is None:
-        return []
-    variants = list(_section_types(field.annotation))
-    if variants:
-        return [
-            choice
-            for variant in variants
-            for choice in get_args(variant.model_fields["name"].annotation)
-        ]
-    return list(_literals(field.annotation))
-
-
-def known_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields every key of the schema with the dotted section that it belongs to."""
-    for name, field in schema.model_fields.items():
-        yield name, prefix
-        for section in _section_types(field.annotation):
-            yield from known_keys(section, f"{prefix}.{name}" if prefix else name)
-
-
-def _suggest_key(path: Path, schema: Schema, values: Any) -> str:
+def _suggest_key(path: KeyPath, schema: Schema, values: Any) -> str:
     wrong, home = str(path[-1]), ".".join(map(str, path[:-1]))
     here = find_section(schema, values, path[:-1])
     names = list(here.model_fields) if here else []
@@ -139,7 +103,7 @@ def _suggest_key(path: Path, schema: Schema, values: Any) -> str:
     return f"the keys here are {', '.join(names)}" if names else "leave it out"
 
 
-def _explain_choice(choices: Sequence[Any], given: Any, path: Path) -> str:
+def _explain_choice(choices: Sequence[Any], given: Any, path: KeyPath) -> str:
     if isinstance(given, Mapping):
         given = given.get("name")
     names = [format_value(choice) for choice in choices]
@@ -153,49 +117,44 @@ def _describe_value(value: Any) -> str:
     shown = format_value(value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return f"{shown} (text)"
-        return f'"{value}" (text); remove the quotes'
+        quoted = not isinstance(resolve_plain(value), str)
+        return f"{shown} (text); remove the quotes" if quoted else f"{shown} (text)"
     if isinstance(value, Mapping):
         return f"the section {shown}"
     return f"{shown} (a list)" if isinstance(value, list) else shown
 
 
+def _describe_number(path: KeyPath, schema: Schema, values: Any, error: Mapping[str, Any]) -> str:
+    """Returns the number wanted at `path` with its bounds, as in `a whole number of at least 1`."""
+    section = find_section(schema, values, path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section else None
+    bounds = {
+        key: getattr(rule, key)
+        for rule in (field.metadata if field else [])
+        for key in ("gt", "ge", "lt", "le")
+        if hasattr(rule, key)
+    } or {
+        key: limit for key, limit in error.get("ctx", {}).items() if key in ("gt", "ge", "lt", "le")
+    }
+    whole = int in union_members(field.annotation) if field else isinstance(error["input"], int)
+    whole = whole or error["type"].startswith("int")
+    if whole and "gt" in bounds:
+        bounds["ge"] = bounds.pop("gt") + 1
+    limits = " and ".join(
+        f"{words} {bounds[key]}" for key, words in BOUNDS.values() if key in bounds
+    )
+    return f"{KINDS[int if whole else float]} {limits}".rstrip()
+
+
 def _describe_type(annotation: Any) -> str:
-    choices = list(_literals(annotation))
+    choices = list(literals(annotation))
     if choices:
         return " or ".join(map(format_value, choices))
-    if list(_section_types(annotation)):
+    if list(section_types(annotation)):
         return "a section with keys of its own"
-    for part in _parts(annotation):
+    for part in union_members(annotation):
         if get_origin(part) is tuple:
             return "a list, as in [20, 50]"
         if part in KINDS:
             return KINDS[part]
     return "a value"
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    """Yields the members of a (possibly annotated, possibly optional) union."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _parts(get_args(annotation)[0])
-    elif origin in (Union, UnionType):
-        for member in get_args(annotation):
-            yield from _parts(member)
-    elif annotation is not NoneType:
-        yield annotation
-
-
-def _section_types(annotation: Any) -> Iterator[Schema]:
-    for part in _parts(annotation):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            yield part
-
-
-def _literals(annotation: Any) -> Iterator[Any]:
-    for part in _parts(annotation):
-        if get_origin(part) is Literal:
-            yield from get_args(part)

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from epochlab.strict_yaml import resolve_plain
+from epochlab.config.yaml_events import resolve_plain
 
 FLOW_WIDTH = 80
 

@@ -1,26 +1,18 @@
-"""YAML read strictly, with the line of every key.
+"""Parser events -> plain values, strictly, with the line of every key.
 
-Plain scalars follow the YAML 1.2 core schema, where `1e-3` is a number and `no` is text. What a
-configuration never needs and what hides mistakes is refused: tags, anchors, aliases, duplicate
-keys, several documents, deep nesting, huge files.
+Plain scalars follow the YAML 1.2 core schema, where `1e-3` is a number and `no` is text.
 """
 
-import difflib
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from epochlab.errors import ConfigError
-
 KeyPath = tuple[str | int, ...]
 Fail = Callable[[int, str], NoReturn]
 
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 # PyYAML reads about 20,000 values a second, so this keeps the slowest answer under a second.
 MAX_VALUES = 10_000
@@ -37,14 +29,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True)
-class YamlDocument:
-    """One document: its plain values, and the line (from 1) where each key path begins."""
-
-    values: dict[str, Any]
-    lines: dict[KeyPath, int]
-
-
 def resolve_plain(text: str) -> str | int | float | bool | None:
     """Returns the value of an unquoted scalar by the YAML 1.2 core schema."""
     if text in _WORDS:
@@ -58,110 +42,19 @@ def resolve_plain(text: str) -> str | int | float | bool | None:
     return text
 
 
-def read_yaml(path: Path) -> YamlDocument:
-    """Reads a YAML file whose top level is a mapping.
-
-    Raises:
-        ConfigError: The file is missing, no regular file, too large, not UTF-8 text or not YAML
-            of the strict kind. The message names the path as given, and the line.
-    """
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ConfigError(f"{path}: this is a directory; give the YAML file inside it")
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"{path}: this is not a regular file; give a YAML file")
-        if status.st_size > MAX_BYTES:
-            raise _too_large(str(path), status.st_size)
-        content = path.read_bytes()
-    except FileNotFoundError:
-        folder = path.parent
-        names = [item.name for item in folder.glob("*.yaml")] if folder.is_dir() else []
-        near = difflib.get_close_matches(path.name, names, n=1)
-        remedy = f"did you mean {folder / near[0]}?" if near else "check the path"
-        raise ConfigError(f"{path}: there is no such file; {remedy}") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"{path}: cannot be read ({reason}); check the path") from None
-    return parse_yaml(content, str(path))
-
-
-def parse_yaml(content: str | bytes, source: str) -> YamlDocument:
-    """Parses YAML text whose top level is a mapping.
+def build_values(text: str, fail: Fail) -> "ValueBuilder":
+    """Builds the plain values of one YAML document.
 
     Args:
-        content: The text, or its UTF-8 bytes.
-        source: What messages call the text, as a rule its path.
-
-    Raises:
-        ConfigError: The text is not YAML of the strict kind. The message begins `source:line: `.
+        text: The YAML text.
+        fail: Called with a line (from 1) and a message where the text is wrong; it must raise.
     """
-
-    def fail(line: int, message: str) -> NoReturn:
-        raise ConfigError(f"{source}:{line}: {message}")
-
-    if len(content) > MAX_BYTES:
-        raise _too_large(source, len(content))
-    text = content if isinstance(content, str) else _decode(content, fail)
-    builder = _build(text, fail)
-    if builder.first is None:
-        fail(1, "the file is empty; a configuration is a mapping of keys to values")
-    if not isinstance(builder.root, dict):
-        found = "a list" if isinstance(builder.root, list) else f"the value {builder.root}"
-        fail(
-            builder.first.start_mark.line + 1,
-            f"found {found} at the top; a configuration is a mapping of keys to values",
-        )
-    return YamlDocument(builder.root, builder.lines)
-
-
-def parse_value(text: str, source: str) -> Any:
-    """Parses the value of a command-line `KEY=VALUE`: a scalar, `[a, b]` or `{key: value}`.
-
-    Raises:
-        ConfigError: The value is none of these. The message begins `source: `.
-    """
-
-    def fail(_line: int, message: str) -> NoReturn:
-        raise ConfigError(f"{source}: {message}")
-
-    builder = _build(text, fail)
-    if builder.first is None and text.strip():
-        fail(1, "the value is only a comment; put it in quotes")
-    if isinstance(builder.first, yaml.CollectionStartEvent) and not builder.first.flow_style:
-        fail(1, "write a list as [a, b] and a mapping as {key: value}, and quote text with ': '")
-    return builder.root
-
-
-def _too_large(source: str, size: int) -> ConfigError:
-    return ConfigError(
-        f"{source}: {size:,} bytes are too many for a configuration (at most {MAX_BYTES:,}); "
-        "is this a data file?"
-    )
-
-
-def _decode(content: bytes, fail: Fail) -> str:
-    remedy = "save the file as UTF-8 without a byte order mark"
-    if content.startswith(b"\xef\xbb\xbf"):
-        fail(1, f"the file begins with a byte order mark (BOM); {remedy}")
-    # UTF-16 without its mark still shows: every other byte of plain English in it is NUL.
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in content[:2]:
-        fail(1, f"the file is UTF-16 text or binary; if it is text, {remedy}")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = content[error.start]
-        fail(line, f"byte 0x{byte:02x} is not UTF-8; if this is text and not binary, {remedy}")
-
-
-def _build(text: str, fail: Fail) -> "_Builder":
     odd = _UNPRINTABLE.search(text)
     if odd:
         name = "a NUL byte" if odd[0] == "\0" else f"the character U+{ord(odd[0]):04X}"
         line = text.count("\n", 0, odd.start()) + 1
         fail(line, f"found {name}, which YAML text cannot hold; remove it or give a text file")
-    builder = _Builder(fail)
+    builder = ValueBuilder(fail)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             builder.add(event)
@@ -187,7 +80,7 @@ class _Frame:
     key: str | None = None
 
 
-class _Builder:
+class ValueBuilder:
     """Builds plain values from parse events, without recursion: nesting cannot end the stack."""
 
     def __init__(self, fail: Fail) -> None:
@@ -212,6 +105,8 @@ class _Builder:
             self._fail(line, "anchors (&) and aliases (*) are not allowed; write the value out")
         if getattr(event, "tag", None) is not None:
             self._fail(line, f"tags are not allowed; remove {event.tag}")  # pyright: ignore
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            self._fail(line, "half of a surrogate pair is no text; write the character itself")
         if self.first is None:
             self.first = event
         frame = self._open[-1] if self._open else None
@@ -220,8 +115,6 @@ class _Builder:
             return
         if isinstance(event, yaml.ScalarEvent):
             value = resolve_plain(event.value) if event.style is None else event.value
-            if isinstance(value, str) and _SURROGATE.search(value):
-                self._fail(line, "half of a surrogate pair is no text; write the character itself")
         else:
             value = {} if isinstance(event, yaml.MappingStartEvent) else []
         path = self._place(frame, value, line)

@@ -1,5 +1,6 @@
 """YAML -> frozen, typed config: overrides, the origin of every value, all mistakes at once."""
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,13 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from epochlab import config_errors
+from epochlab.config.problems import clean_path, explain
+from epochlab.config.schema import find_section
+from epochlab.config.source import Source
+from epochlab.config.yaml_events import KeyPath
+from epochlab.config.yaml_reader import parse_value
+from epochlab.config.yaml_writer import dump_yaml, format_value
 from epochlab.errors import ConfigError
-from epochlab.strict_yaml import parse_value, read_yaml
-from epochlab.yaml_writer import dump_yaml, format_value
 
 
 class Section(BaseModel):
@@ -27,7 +31,6 @@ class Section(BaseModel):
 
 
 Config = TypeVar("Config", bound=Section)
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -41,53 +44,6 @@ class LoadedConfig(Generic[Config]):
 
     config: Config
     origins: Mapping[str, str]
-
-
-class _Source:
-    """The raw values of one config, and where each of them stands."""
-
-    def __init__(self, path: Path) -> None:
-        document = read_yaml(path)
-        self.path = path
-        self.values: dict[str, Any] = document.values
-        self._lines = document.lines
-        self._overridden: dict[KeyPath, str] = {}
-
-    def override(self, key: str, value: Any, flag: str) -> None:
-        """Puts `value` at the dotted `key`, making sections on the way where there is nothing."""
-        *parents, last = key.split(".")
-        section = self.values
-        for count, name in enumerate(parents, 1):
-            if section.get(name) is None:
-                section[name] = {}
-                self._mark((*parents[:count],), flag)
-            section = section[name]
-            if not isinstance(section, dict):
-                raise ConfigError(
-                    f"{flag} {key}: {'.'.join(parents[:count])} is the value "
-                    f"{format_value(section)}, not a section with keys"
-                )
-        section[last] = value
-        self._mark((*parents, last), flag)
-
-    def _mark(self, path: KeyPath, flag: str) -> None:
-        """Notes that `flag` gave the value at `path`, and with it all that is inside."""
-        self._overridden[path] = flag
-        self._lines = {key: line for key, line in self._lines.items() if key[: len(path)] != path}
-
-    def origin(self, path: KeyPath) -> str:
-        """Returns where the value at `path`, or the nearest section around it, comes from."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self._overridden:
-                return self._overridden[path[:length]]
-            if path[:length] in self._lines:
-                return f"{self.path}:{self._lines[path[:length]]}"
-        return str(self.path)
-
-    def locate(self, path: KeyPath) -> str:
-        """Returns `FILE:LINE: KEY` or `--set KEY`, the beginning of a message."""
-        origin, key = self.origin(path), ".".join(map(str, path))
-        return f"{origin} {key}" if origin.startswith("--") else f"{origin}: {key}"
 
 
 def load_config(
@@ -105,19 +61,18 @@ def load_config(
         ConfigError: If anything is wrong with the file, an override or a value. All wrong values
             are named at once.
     """
-    source = _Source(path)
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")):
-            raise ConfigError(f"--set {text}: expected KEY=VALUE, as in training.epochs=1")
-        source.override(key, parse_value(value, f"--set {key}"), "--set")
+    source = Source(path)
+    problems = _apply(overrides, source)
     if seed is not None:
         source.override("seed", seed, "--seed")
     try:
         # As JSON, where pydantic's strict mode takes lists for tuples and 1 for 1.0.
         config = schema.model_validate_json(json.dumps(source.values))
     except ValidationError as error:
-        raise ConfigError(_list_problems(error, schema, source)) from None
+        found, hints = _list_problems(error, schema, source)
+        raise ConfigError(_join(problems + found, hints, path)) from None
+    if problems:
+        raise ConfigError(_join(problems, [], path))
     keys = {".".join(key): source.origin(key) for key, _ in _leaves(config.model_dump())}
     return LoadedConfig(config, keys)
 
@@ -149,30 +104,60 @@ def _leaves(
             yield (*prefix, name), value
 
 
-def _list_problems(error: ValidationError, schema: type[Section], source: _Source) -> str:
-    """Returns every problem on a line of its own, under a heading if there are several."""
+def _apply(overrides: Sequence[str], source: Source) -> list[str]:
+    """Puts the overrides into the raw values and returns what is wrong with them."""
     problems: list[str] = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        try:
+            if not equals or not all(key.split(".")):
+                raise ConfigError(f"--set {text}: expected KEY=VALUE, as in training.epochs=1")
+            source.override(key, parse_value(value, f"--set {key}"), "--set")
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _join(problems: list[str], hints: list[str], path: Path) -> str:
+    """Returns every problem on a line of its own, under a heading if there are several."""
+    heading = [f"{len(problems)} problems in {path}"] if len(problems) > 1 else []
+    return "\n  ".join([*heading, *problems, *hints])
+
+
+def _list_problems(
+    error: ValidationError, schema: type[Section], source: Source
+) -> tuple[list[str], list[str]]:
+    """Returns every problem, in the file's order, and hints at how to mend several at once."""
+    problems: list[tuple[float, str]] = []
     hints: list[str] = []
-    for found in error.errors(include_url=False):
-        path = config_errors.clean_path(found["loc"], source.values, found["type"])
+    errors = error.errors(include_url=False)
+    unknown = [found["loc"] for found in errors if found["type"] == "extra_forbidden"]
+    for found in errors:
+        if found["type"] == "missing" and _is_misspelt(found["loc"], unknown):
+            continue
+        path = clean_path(found["loc"], source.values, found["type"])
+        reason = explain(found, path, schema, source.values)
         if found["type"] == "union_tag_invalid":
             path = (*path, "name")
-        reason = config_errors.explain(found, path, schema, source.values)
-        problems.append(f"{source.locate(path)}: {reason}" if path else f"{source.path}: {reason}")
+        place = source.locate(path) if path else str(source.path)
+        problems.append((source.line(path), f"{place}: {reason}"))
         hint = _hint_at_variant(path[:-1], schema, source)
         if found["type"] in ("missing", "extra_forbidden") and hint not in (None, *hints):
             hints.append(hint)
-    if len(problems) + len(hints) == 1:
-        return problems[0]
-    heading = f"{len(problems)} problems in {source.path}" if len(problems) > 1 else "one problem"
-    return "\n  ".join([heading, *problems, *hints])
+    return [text for _, text in sorted(problems, key=lambda problem: problem[0])], hints
 
 
-def _hint_at_variant(path: KeyPath, schema: type[Section], source: _Source) -> str | None:
+def _is_misspelt(missing: KeyPath, unknown: Sequence[KeyPath]) -> bool:
+    """Returns whether an unknown key of the same section is this one, misspelt."""
+    nearby = [str(path[-1]) for path in unknown if path[:-1] == missing[:-1]]
+    return bool(difflib.get_close_matches(str(missing[-1]), nearby, n=1))
+
+
+def _hint_at_variant(path: KeyPath, schema: type[Section], source: Source) -> str | None:
     """Returns how to give a whole section whose `name` an override has changed."""
     if not source.origin((*path, "name")).startswith("--set"):
         return None
-    section = config_errors.find_section(schema, source.values, path)
+    section = find_section(schema, source.values, path)
     if section is None or "name" not in section.model_fields:
         return None
     values: Any = source.values

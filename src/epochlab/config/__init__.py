@@ -1,0 +1,11 @@
+"""YAML -> frozen, typed config, with the origin of every value and all mistakes at once."""
+
+from epochlab.config.loading import (
+    LoadedConfig,
+    Section,
+    describe_config,
+    dump_config,
+    load_config,
+)
+
+__all__ = ["LoadedConfig", "Section", "describe_config", "dump_config", "load_config"]

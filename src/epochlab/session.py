@@ -1,0 +1,142 @@
+"""One call of a script: its config, and the run folder that it trains in."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+from pydantic import Field
+
+from epochlab.config import LoadedConfig, Section, describe_config
+from epochlab.errors import RunError
+from epochlab.files import write_text
+from epochlab.runs import Run, create_run
+from epochlab.training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from epochlab.data.images import ImageData
+
+
+class ExperimentConfig(Section):
+    """What every experiment's config has; each script adds its `data` and `model` sections.
+
+    Attributes:
+        experiment: Name of the experiment, the stem of its script.
+        seed: Seed of everything random in the run.
+        training: How the model is trained.
+    """
+
+    experiment: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    training: TrainingConfig
+
+
+Config = TypeVar("Config", bound=ExperimentConfig)
+
+
+class PlanShown(Exception):
+    """Ends a `--dry-run` once everything is printed."""
+
+
+@dataclass(frozen=True)
+class Session(Generic[Config]):
+    """One call of a script.
+
+    Attributes:
+        loaded: The config with the origin of each value.
+        script: The script's file.
+        out: Folder that takes new runs.
+        dry_run: Whether to show the plan instead of training.
+        resumed: The run to go on with, or None for a new one.
+    """
+
+    loaded: LoadedConfig[Config]
+    script: Path
+    out: Path
+    dry_run: bool
+    resumed: Run | None
+
+    @property
+    def config(self) -> Config:
+        """The whole resolved config."""
+        return self.loaded.config
+
+    @contextlib.contextmanager
+    def open_run(self, data: "ImageData", model: "keras.Model") -> Iterator[Run]:
+        """Gives the run folder to train in, and says at the end where it is.
+
+        Nothing is made before data and model are known to be good. With `--dry-run` the plan is
+        printed and the script ends here.
+
+        Args:
+            data: The images.
+            model: The compiled model.
+
+        Yields:
+            The new run with its first records, or the one to go on with.
+        """
+        from epochlab.model_picture import draw_model
+        from epochlab.training import check_validation
+
+        config = self.config
+        check_validation(config.training, data)
+        if self.dry_run:
+            print(describe_config(self.loaded))
+            print(_describe_data(data, config.training.batch_size))
+            print(_summarize(model))
+            raise PlanShown
+        run = self.resumed
+        if run is None:
+            run = create_run(
+                self.out, config.experiment, config.seed, config, self.script, data.describe()
+            )
+            write_text(run.path / "summary.txt", _summarize(model))
+            draw_model(run.path / "model.png", model, provenance=run.provenance(None))
+        else:
+            _check_same_data(run, data)
+        print(_describe_data(data, config.training.batch_size), flush=True)
+        try:
+            yield run
+        except KeyboardInterrupt:
+            resume = f"python {self.script} --resume {run.path}"
+            print(f"\ninterrupted; whole epochs are saved; go on with: {resume}", file=sys.stderr)
+            raise
+        finally:
+            print_place(run)
+
+
+def print_place(run: Run) -> None:
+    """Prints where the run is: the last line of every script."""
+    print(f"run: {run.path}", flush=True)
+
+
+def _describe_data(data: "ImageData", batch_size: int) -> str:
+    """Returns what the data is, and how many batches an epoch has."""
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    shape = " x ".join(map(str, data.image_shape))
+    steps = -(-len(data.train) // batch_size)
+    return (
+        f"data: {data.source}; {data.num_classes} classes, images {shape}\n"
+        f"      {counts}; {steps} batches of {batch_size} per epoch"
+    )
+
+
+def _summarize(model: "keras.Model") -> str:
+    lines: list[str] = []
+    model.summary(line_length=80, print_fn=lambda line, line_break=True: lines.append(line))
+    return "\n".join(lines) + "\n"
+
+
+def _check_same_data(run: Run, data: "ImageData") -> None:
+    """Refuses to go on with other data than the run began with."""
+    recorded = run.read_json("data.json")
+    if recorded != data.describe():
+        raise RunError(
+            f"{run.path}: the data has changed since the run began: its fingerprint was "
+            f"{recorded.get('sha256')}, now it is {data.fingerprint}; bring the old data back, or "
+            "start a new run"
+        )
