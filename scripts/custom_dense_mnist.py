@@ -35,6 +35,7 @@ class CustomDenseExperiment(ExperimentConfig):
 
     data: MnistConfig
     model: CustomDenseConfig
+    training: TrainingConfig
 
 
 def train(session: Session[CustomDenseExperiment]) -> None:
@@ -43,8 +44,8 @@ def train(session: Session[CustomDenseExperiment]) -> None:
     prepare_tensorflow(config.training, config.seed)
     data = load_mnist(config.data)
     model = build_custom_dense(config.model, data.image_shape, data.num_classes, config.seed)
-    compile_classifier(model, config.training, from_logits=True)
-    with session.open_run(data, model) as run:
+    with session.open_run(data, model, config.training) as run:
+        compile_classifier(model, config.training, from_logits=True)
         history = run_epochs(model, data, config.training, run, seed=config.seed)
         finish_run(run, model, data, history, from_logits=True)
 

@@ -7,6 +7,7 @@ from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
 from epochlab.session import ExperimentConfig, Session
 from epochlab.training import compile_classifier, fit
+from epochlab.training_config import TrainingConfig
 
 
 class ReluExperiment(ExperimentConfig):
@@ -14,6 +15,7 @@ class ReluExperiment(ExperimentConfig):
 
     data: MnistConfig
     model: MLPConfig
+    training: TrainingConfig
 
 
 def train(session: Session[ReluExperiment]) -> None:
@@ -22,8 +24,8 @@ def train(session: Session[ReluExperiment]) -> None:
     prepare_tensorflow(config.training, config.seed)
     data = load_mnist(config.data)
     model = build_mlp(config.model, data.image_shape, data.num_classes, config.seed)
-    compile_classifier(model, config.training)
-    with session.open_run(data, model) as run:
+    with session.open_run(data, model, config.training) as run:
+        compile_classifier(model, config.training)
         history = fit(model, data, config.training, run, seed=config.seed)
         finish_run(run, model, data, history)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from epochlab.config import Section, dump_config
+from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.history import History, format_history
@@ -71,6 +72,7 @@ class Run:
         return {
             "experiment": self.path.parent.name,
             "run": self.path.name,
+            "seed": str(read_yaml(self.config_path).values["seed"]),
             "config_sha256": hashlib.sha256(config_bytes).hexdigest(),
             "commit": f"{git.get('commit', 'none')}{' (dirty)' if git.get('dirty') else ''}",
             "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),

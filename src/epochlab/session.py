@@ -22,17 +22,15 @@ if TYPE_CHECKING:
 
 
 class ExperimentConfig(Section):
-    """What every experiment's config has; each script adds its `data` and `model` sections.
+    """What every experiment's config has; each script adds its sections.
 
     Attributes:
         experiment: Name of the experiment, the stem of its script.
         seed: Seed of everything random in the run.
-        training: How the model is trained.
     """
 
     experiment: str
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    training: TrainingConfig
 
 
 Config = TypeVar("Config", bound=ExperimentConfig)
@@ -66,7 +64,9 @@ class Session(Generic[Config]):
         return self.loaded.config
 
     @contextlib.contextmanager
-    def open_run(self, data: "ImageData", model: "keras.Model") -> Iterator[Run]:
+    def open_run(
+        self, data: "ImageData", model: "keras.Model", training: TrainingConfig
+    ) -> Iterator[Run]:
         """Gives the run folder to train in, and says at the end where it is.
 
         Nothing is made before data and model are known to be good. With `--dry-run` the plan is
@@ -74,23 +74,30 @@ class Session(Generic[Config]):
 
         Args:
             data: The images.
-            model: The compiled model.
+            model: The model, not compiled yet.
+            training: The `training` section.
 
         Yields:
             The new run with its first records, or the one to go on with.
+
+        Raises:
+            ConfigError: If `training` asks for validation images and there are none.
+            EnvironmentFault: If the run folder cannot be made or the model not be drawn.
+            RunError: If the run to go on with began with other data.
         """
-        from epochlab.model_picture import draw_model
+        from epochlab.model_picture import draw_model, find_drawing_program
         from epochlab.training import check_validation
 
         config = self.config
-        check_validation(config.training, data)
+        check_validation(training, data)
         if self.dry_run:
             print(describe_config(self.loaded))
-            print(_describe_data(data, config.training.batch_size))
-            print(_summarize(model))
+            print(_describe_data(data, training.batch_size))
+            print(_summarize(model), end="")
             raise PlanShown
         run = self.resumed
         if run is None:
+            find_drawing_program()  # what is missing is said before there is a folder
             run = create_run(
                 self.out, config.experiment, config.seed, config, self.script, data.describe()
             )
@@ -98,7 +105,7 @@ class Session(Generic[Config]):
             draw_model(run.path / "model.png", model, provenance=run.provenance(None))
         else:
             _check_same_data(run, data)
-        print(_describe_data(data, config.training.batch_size), flush=True)
+        print(_describe_data(data, training.batch_size), flush=True)
         try:
             yield run
         except KeyboardInterrupt:
@@ -128,7 +135,7 @@ def _describe_data(data: "ImageData", batch_size: int) -> str:
 def _summarize(model: "keras.Model") -> str:
     lines: list[str] = []
     model.summary(line_length=80, print_fn=lambda line, line_break=True: lines.append(line))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _check_same_data(run: Run, data: "ImageData") -> None:
