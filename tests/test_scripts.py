@@ -231,6 +231,20 @@ def test_diverging_training_ends_with_code_6_and_says_where(run_script, digits, 
 
 
 @pytest.mark.slow
+def test_mixed_precision_trains_and_saves_a_model_that_loads(run_script, wide_digits, tmp_path):
+    run = run_folder(
+        run_script(
+            "lenet_mnist", *small(wide_digits), "--set", "training.precision=mixed_bfloat16"
+        ),
+        tmp_path,
+    )
+    model = keras.models.load_model(run / "model.h5")
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert model.get_layer("predictions").compute_dtype == "float32"
+    assert all(weight.dtype == "float32" for weight in model.weights)
+
+
+@pytest.mark.slow
 def test_dry_run_shows_the_plan_and_leaves_nothing(run_script, digits, tmp_path):
     before = sorted(tmp_path.iterdir())
     shown = run_script("lenet_mnist", *small(digits), "--seed", "7", "--dry-run")
@@ -238,7 +252,8 @@ def test_dry_run_shows_the_plan_and_leaves_nothing(run_script, digits, tmp_path)
     assert "lenet_mnist.yaml:" in shown.stdout
     assert "--set" in shown.stdout
     assert "--seed" in shown.stdout
-    assert "Total params" in shown.stdout
+    assert "Total params: 253,074" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines()[-20:])) <= 80
     assert "batches of 32 per epoch" in shown.stdout
     assert sorted(tmp_path.iterdir()) == before
 
@@ -260,6 +275,7 @@ USER_MISTAKES = [
     (["--set", "data.validation_fraction=1.5"], 2, "data.validation_fraction"),
     (["--set", "model.scaling=units"], 2, "unit"),
     (["--set", "experiment=convnet_mnist"], 2, "lenet_mnist"),
+    (["--set", "training.jit_compile=true"], 2, "set one of them to false"),
     (["--config", "none.yaml"], 2, "none.yaml"),
     (["--config", "."], 2, "directory"),
     (["--nonsense"], 2, "--nonsense"),

@@ -30,7 +30,7 @@ def describe_environment(script: Path) -> dict[str, Any]:
         **_tensorflow_settings(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "git": _git_state(script.parent),
-        "command": [sys.executable, *sys.argv],
+        "command": [Path(sys.executable).name, *sys.argv],
         "script": str(script),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

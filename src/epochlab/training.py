@@ -58,8 +58,7 @@ def compile_classifier(
         optimizer=build_optimizer(config.optimizer),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
         metrics=["accuracy"],
-        # XLA halves the speed of convnets on a CPU, and op determinism rules it out anyway.
-        jit_compile=False,
+        jit_compile=config.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
 

@@ -1,8 +1,8 @@
 """The `training` section of a config."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from epochlab.config import Section
 from epochlab.optimizers import OptimizerConfig
@@ -32,6 +32,8 @@ class TrainingConfig(Section):
             is the one with the lowest validation loss.
         early_stopping: When to stop before `epochs`, or None for never.
         deterministic: Whether the same seed gives the same bits on the same machine.
+        jit_compile: Whether XLA compiles the training step. On a CPU it can speed up dense networks
+            and slows down convnets; it cannot be had together with `deterministic`.
     """
 
     epochs: PositiveInt
@@ -41,3 +43,13 @@ class TrainingConfig(Section):
     keep: Literal["last", "best"]
     early_stopping: EarlyStoppingConfig | None
     deterministic: bool
+    jit_compile: bool
+
+    @model_validator(mode="after")
+    def _check_jit_compile(self) -> Self:
+        if self.jit_compile and self.deterministic:
+            raise ValueError(
+                "jit_compile and deterministic are both true, and Keras leaves XLA out of "
+                "deterministic training; set one of them to false"
+            )
+        return self
