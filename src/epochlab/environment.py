@@ -26,7 +26,8 @@ def describe_environment(script: Path) -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "cpu": _cpu_name(),
-        "cpu_count": os.cpu_count(),
+        # TensorFlow starts this many threads, and their number decides how sums are rounded.
+        "cpus_available": _cpus_available(),
         **_tensorflow_settings(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "git": _git_state(script.parent),
@@ -52,6 +53,12 @@ def _cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _cpus_available() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _tensorflow_settings() -> dict[str, Any]:

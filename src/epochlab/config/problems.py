@@ -23,6 +23,7 @@ BOUNDS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "of at most"),
 }
+LENGTHS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
 EXPECTED = {
     "int_type": KINDS[int],
     "int_from_float": KINDS[int],
@@ -77,12 +78,9 @@ def explain(error: Mapping[str, Any], path: KeyPath, schema: Schema, values: Any
         return f"expected {_describe_number(path, schema, values, error)}, got " + (
             _describe_value(given)
         )
-    if kind in ("too_short", "too_long"):
-        field_type = context.get("field_type", "list")
-        bound = context.get("min_length", context.get("max_length"))
-        words = "at least" if kind == "too_short" else "at most"
-        length = context.get("actual_length")
-        return f"expected {words} {bound} entries, got {length}" if field_type else error["msg"]
+    if kind in LENGTHS:
+        words, bound = LENGTHS[kind]
+        return f"expected {words} {context[bound]} entries, got {context['actual_length']}"
     expected = EXPECTED.get(kind)
     if expected is None:
         return f"{error['msg']}, got {format_value(given)}"
