@@ -1,21 +1,19 @@
 """The frame around every script: its flags, its typed config, its exit code."""
 
 import argparse
-import errno
+import contextlib
 import inspect
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from epochlab.config import load_config
-from epochlab.errors import ConfigError, EnvironmentFault, EpochlabError
+from epochlab.errors import ConfigError
+from epochlab.exits import exit_codes
 from epochlab.files import check_writable
 from epochlab.runs import load_run
 from epochlab.session import Config, PlanShown, Session, print_place
-
-EXIT_INTERRUPTED = 130
 
 
 def run_experiment(train: Callable[[Session[Config]], None], schema: type[Config]) -> NoReturn:
@@ -26,32 +24,11 @@ def run_experiment(train: Callable[[Session[Config]], None], schema: type[Config
         schema: The typed config of the experiment.
     """
     script = Path(inspect.getfile(train))
-    try:
+    with exit_codes():
         session = _start_session(script, train, schema)
         if session is not None:
-            train(session)
-    except PlanShown:
-        pass
-    except EpochlabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(EXIT_INTERRUPTED)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("epochlab"):
-            raise
-        print(
-            f"error: the package {error.name} is missing; install Epochlab with what it needs: "
-            "pip install epochlab, or make setup",
-            file=sys.stderr,
-        )
-        sys.exit(EnvironmentFault.exit_code)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        print(f"error: {error}; free some space or choose another --out", file=sys.stderr)
-        sys.exit(EnvironmentFault.exit_code)
+            with contextlib.suppress(PlanShown):
+                train(session)
     sys.exit(0)
 
 
@@ -71,7 +48,7 @@ def _start_session(
                 ("--seed", arguments.seed),
                 ("--out", arguments.out),
             )
-            if value
+            if value not in (None, [])
         ]
         if given:
             raise ConfigError(
