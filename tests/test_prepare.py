@@ -19,7 +19,7 @@ import pytest
 
 from epochlab import cli
 from epochlab.data.prepare import archive, building, placing, splits
-from epochlab.data.prepare.sources import Source
+from epochlab.data.sources import Source
 
 Answer = tuple[int, str, str]
 

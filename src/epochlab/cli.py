@@ -100,7 +100,7 @@ def prepare_folder(
 
 
 def _print_prepared(prepared: "Prepared", destination: Path) -> None:
-    from epochlab.data.prepare.sources import shown
+    from epochlab.data.sources import shown
 
     if prepared.was_there:
         total = sum(sum(counts.values()) for counts in prepared.counts.values())
@@ -118,7 +118,7 @@ def _print_prepared(prepared: "Prepared", destination: Path) -> None:
 
 
 def _print_table(prepared: "Prepared") -> None:
-    from epochlab.data.prepare.sources import shown
+    from epochlab.data.sources import shown
 
     splits = list(prepared.counts)
     classes = sorted({name for counts in prepared.counts.values() for name in counts})

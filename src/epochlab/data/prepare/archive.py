@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from epochlab.data.prepare.sources import (
+from epochlab.data.sources import (
     Source,
     SourceFile,
     is_ignored,

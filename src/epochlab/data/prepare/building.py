@@ -17,7 +17,6 @@ from epochlab.data.prepare.manifest import (
     write_manifest,
 )
 from epochlab.data.prepare.placing import build_folder, place_files, sync_folder
-from epochlab.data.prepare.sources import Source, SourceFile
 from epochlab.data.prepare.splits import (
     NUMBER_COUNTS,
     Ratios,
@@ -25,6 +24,7 @@ from epochlab.data.prepare.splits import (
     split_by_number,
     split_by_ratio,
 )
+from epochlab.data.sources import Source, SourceFile
 from epochlab.errors import ConfigError, DataError
 
 BY_NUMBER = "by number, of each class: " + ", ".join(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from epochlab.data.prepare.sources import Source, SourceFile, shown
+from epochlab.data.sources import Source, SourceFile, shown
 from epochlab.errors import DataError, EnvironmentFault
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from epochlab.data.prepare.layouts import Image
-from epochlab.data.prepare.sources import shown
+from epochlab.data.sources import shown
 from epochlab.errors import ConfigError, DataError
 
 SPLITS = ("train", "validation", "test")
