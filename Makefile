@@ -82,7 +82,7 @@ test: $(READY)
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/python -m pyright --pythonpath .venv/bin/python </dev/null
-	.venv/bin/python -m pytest $(ARGS) </dev/null
+	.venv/bin/python -m pytest --numprocesses auto $(ARGS) </dev/null
 
 # One set of versions for all Pythons and systems; the hashes are those of the public registry.
 lock:

@@ -57,7 +57,7 @@ def test_experiment_leaves_a_complete_run(experiment, run_script, wide_digits, t
     assert run.parent == tmp_path / "here" / experiment
     assert {path.name for path in run.iterdir()} == RUN_FILES
     metrics = json.loads((run / "metrics.json").read_text())
-    rows = list(csv.DictReader((run / "history.csv").open()))
+    rows = read_table(run / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert metrics["epochs"] == 2
     assert len(metrics["weights_sha256"]) == 64
@@ -85,13 +85,18 @@ def test_saved_model_gives_the_recorded_predictions_in_plain_keras(
         text=True,
         check=True,
     ).stdout
-    recorded = [int(row["prediction"]) for row in csv.DictReader((run / "predictions.csv").open())]
+    recorded = [int(row["prediction"]) for row in read_table(run / "predictions.csv")]
     assert json.loads(printed.splitlines()[-1]) == recorded
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as opened:
+        return list(csv.DictReader(opened))
 
 
 def untimed(run: Path) -> list[list[str]]:
     """The history without its last column, the seconds."""
-    return [row[:-1] for row in csv.reader((run / "history.csv").open())]
+    return [list(row.values())[:-1] for row in read_table(run / "history.csv")]
 
 
 def fingerprint(run: Path) -> str:
@@ -129,7 +134,7 @@ def test_config_of_a_run_repeats_the_run(run_script, digits, tmp_path):
 def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
     experiment, run_script, tmp_path
 ):
-    data = make_digits(tmp_path / "many.npz", train=4_000)
+    data = make_digits(tmp_path / "many.npz", train=1_600)
     arguments = small(data, epochs=12, batch_size=8)
     whole = run_folder(run_script(experiment, *arguments), tmp_path)
 
@@ -152,7 +157,7 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
     cut = tmp_path / stdout.splitlines()[-1].removeprefix("run: ")
     assert not (cut / "metrics.json").exists()
     assert (cut / "accuracy.png").exists()
-    assert 3 <= len(untimed(cut)) - 1 < 12
+    assert 3 <= len(untimed(cut)) < 12
 
     resumed = run_folder(run_script(experiment, "--resume", str(cut)), tmp_path)
     assert resumed == cut
@@ -198,7 +203,7 @@ def test_best_weights_and_early_stopping(run_script, digits, tmp_path):
         ),
         tmp_path,
     )
-    rows = list(csv.DictReader((run / "history.csv").open()))
+    rows = read_table(run / "history.csv")
     metrics = json.loads((run / "metrics.json").read_text())
     losses = [float(row["val_loss"]) for row in rows]
     best = int(np.argmin(losses)) + 1
