@@ -1,9 +1,8 @@
 """A folder of train, validation and test folders, each with a folder per class."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,17 +19,15 @@ from epochlab.data.decoding import (
     resize_image,
 )
 from epochlab.data.images import ImageData, Split, limit_split
+from epochlab.data.listing import SPLITS, ListedImages, list_images
 from epochlab.data.pixel_cache import StoredPixels, store_pixels
-from epochlab.data.sources import Source, list_folder, shown
+from epochlab.data.sources import shown
 from epochlab.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 else:
     np = lazy_loader.load("numpy")
-
-SPLITS = ("train", "validation", "test")
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 # More bad files than this are no accident: something is wrong with the whole folder.
 MAXIMUM_BAD_SHARE = 0.1
@@ -61,17 +58,6 @@ class DirectoryConfig(Section):
     on_bad: Literal["error", "skip"]
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """The image files of all splits in a fixed order, each with split and class."""
-
-    paths: tuple[str, ...]
-    splits: tuple[str, ...]
-    labels: tuple[int, ...]
-    class_names: tuple[str, ...]
-    skipped: Mapping[str, str]
-
-
 def load_directory(config: DirectoryConfig) -> ImageData:
     """Reads a directory of images, decoding and resizing each file once.
 
@@ -86,7 +72,7 @@ def load_directory(config: DirectoryConfig) -> ImageData:
             `error`, or too many cannot. All such files are named, or the first ten.
     """
     root = Path(config.path)
-    listed = _list_images(root)
+    listed = list_images(root)
     hashes = _hash_files(root, listed.paths)
     settings = config.model_dump(
         include={"image_size", "color_mode", "interpolation", "aspect"}, mode="json"
@@ -107,7 +93,7 @@ def load_directory(config: DirectoryConfig) -> ImageData:
     _check_bad_files(config, listed, stored)
     splits = {name: _make_split(listed, stored, name, config.limit) for name in SPLITS}
     train, test = splits["train"], splits["test"]
-    assert train is not None and test is not None  # _list_images has made sure
+    assert train is not None and test is not None  # list_images has made sure
     return ImageData(
         train=train,
         validation=splits["validation"],
@@ -117,90 +103,6 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         fingerprint=_fingerprint(listed, hashes),
         skipped={**listed.skipped, **stored.bad},
     )
-
-
-def _list_images(root: Path) -> _Listed:
-    """Lists what there is to read and refuses every layout that would be misunderstood."""
-    if not root.is_dir():
-        found = "no such folder" if not root.exists() else "a file, not a folder"
-        raise DataError(f"data.path: {root}: {found}; make one with `epochlab prepare`")
-    source = list_folder(root)
-    classes = {name: _classes_of(source, name) for name in SPLITS}
-    _check_classes(root, source, classes)
-    skipped = dict(source.skipped)
-    rows = []
-    for file in source.files:
-        split, _, rest = file.path.partition("/")
-        name, _, base = rest.partition("/")
-        if split not in SPLITS:
-            continue
-        if not base or "/" in base:
-            skipped[file.path] = "does not lie directly in a class folder"
-        elif not base.lower().endswith(IMAGE_SUFFIXES):
-            skipped[file.path] = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
-        else:
-            rows.append((file.path, split, classes["train"].index(name)))
-    class_names = tuple(classes["train"])
-    _check_counts(root, rows, classes, class_names)
-    paths, splits, labels = zip(*rows, strict=True)
-    return _Listed(paths, splits, labels, class_names, skipped)
-
-
-def _classes_of(source: Source, split: str) -> list[str]:
-    return [
-        folder.partition("/")[2]
-        for folder in source.folders
-        if folder.count("/") == 1 and folder.startswith(f"{split}/")
-    ]
-
-
-def _check_classes(root: Path, source: Source, classes: Mapping[str, list[str]]) -> None:
-    for needed in ("train", "test"):
-        if needed not in source.folders:
-            found = ", ".join(shown(f) for f in source.folders if "/" not in f) or "nothing"
-            raise DataError(
-                f"{root}: has no folder {needed}, found {found}; make the splits with "
-                "`epochlab prepare folder SOURCE DEST --split 0.7,0.15,0.15`"
-            )
-    if len(classes["train"]) < 2:
-        raise DataError(
-            f"{root}/train: expected a folder for each of two or more classes, found "
-            f"{len(classes['train'])}"
-        )
-    for split in ("validation", "test"):
-        if split in source.folders and classes[split] != classes["train"]:
-            missing = sorted(set(classes["train"]) - set(classes[split]))
-            extra = sorted(set(classes[split]) - set(classes["train"]))
-            parts = [
-                f"{words} {', '.join(map(shown, names[:LISTED_FILES]))}"
-                for words, names in (("lacks", missing), ("has beyond train", extra))
-                if names
-            ]
-            raise DataError(
-                f"{root}/{split}: {' and '.join(parts)}; every split needs the classes of train"
-            )
-
-
-def _check_counts(
-    root: Path,
-    rows: Sequence[tuple[str, str, int]],
-    classes: Mapping[str, list[str]],
-    class_names: Sequence[str],
-) -> None:
-    """Refuses a class folder without images: it would still be counted as a class."""
-    present = {(split, label) for _, split, label in rows}
-    empty = [
-        f"{split}/{shown(name)}"
-        for split in SPLITS
-        if classes[split]
-        for label, name in enumerate(class_names)
-        if (split, label) not in present
-    ]
-    if empty:
-        raise DataError(
-            f"{root}: no images in {', '.join(empty[:LISTED_FILES])}; add images, or remove the "
-            "class from every split"
-        )
 
 
 def _hash_files(root: Path, paths: Sequence[str]) -> list[str]:
@@ -214,12 +116,12 @@ def _hash_files(root: Path, paths: Sequence[str]) -> list[str]:
         return list(pool.map(hash_file, paths))
 
 
-def _fingerprint(listed: _Listed, hashes: Sequence[str]) -> str:
+def _fingerprint(listed: ListedImages, hashes: Sequence[str]) -> str:
     lines = (f"{path}\0{digest}\n" for path, digest in zip(listed.paths, hashes, strict=True))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _check_bad_files(config: DirectoryConfig, listed: _Listed, stored: StoredPixels) -> None:
+def _check_bad_files(config: DirectoryConfig, listed: ListedImages, stored: StoredPixels) -> None:
     if not stored.bad:
         return
     names = [f"  {shown(path)}: {reason}" for path, reason in sorted(stored.bad.items())]
@@ -239,7 +141,7 @@ def _check_bad_files(config: DirectoryConfig, listed: _Listed, stored: StoredPix
 
 
 def _make_split(
-    listed: _Listed, stored: StoredPixels, name: str, limit: int | None
+    listed: ListedImages, stored: StoredPixels, name: str, limit: int | None
 ) -> Split | None:
     positions = np.array(
         [

@@ -1,0 +1,121 @@
+"""Which image files a directory holds: by split and by class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from epochlab.data.sources import Source, list_folder, shown
+from epochlab.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+LISTED_NAMES = 10
+
+
+@dataclass(frozen=True)
+class ListedImages:
+    """The image files of all splits, in an order that no file system decides.
+
+    Attributes:
+        paths: Of each file, below the folder, with `/` between folders.
+        splits: The split that each is in.
+        labels: Its class, a position in `class_names`.
+        class_names: The classes of the training split, in alphabetical order.
+        skipped: Path of what is no image by its name or place -> reason.
+    """
+
+    paths: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[int, ...]
+    class_names: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+
+def list_images(root: Path) -> ListedImages:
+    """Lists the images below `root` and refuses every layout that would be misunderstood.
+
+    Nothing is opened or followed.
+
+    Raises:
+        DataError: If there is no such folder, a split or a class is missing, empty, or too many.
+    """
+    if not root.is_dir():
+        found = "no such folder" if not root.exists() else "a file, not a folder"
+        raise DataError(f"data.path: {root}: {found}; make one with `epochlab prepare`")
+    source = list_folder(root)
+    classes = {name: _classes_of(source, name) for name in SPLITS}
+    _check_classes(root, source, classes)
+    skipped = dict(source.skipped)
+    rows = []
+    for file in source.files:
+        split, _, rest = file.path.partition("/")
+        name, _, base = rest.partition("/")
+        if split not in SPLITS:
+            continue
+        if not base or "/" in base:
+            skipped[file.path] = "does not lie directly in a class folder"
+        elif not base.lower().endswith(IMAGE_SUFFIXES):
+            skipped[file.path] = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
+        else:
+            rows.append((file.path, split, classes["train"].index(name)))
+    class_names = tuple(classes["train"])
+    _check_counts(root, rows, classes, class_names)
+    paths, splits, labels = zip(*rows, strict=True)
+    return ListedImages(paths, splits, labels, class_names, skipped)
+
+
+def _classes_of(source: Source, split: str) -> list[str]:
+    return [
+        folder.partition("/")[2]
+        for folder in source.folders
+        if folder.count("/") == 1 and folder.startswith(f"{split}/")
+    ]
+
+
+def _check_classes(root: Path, source: Source, classes: Mapping[str, list[str]]) -> None:
+    for needed in ("train", "test"):
+        if needed not in source.folders:
+            found = ", ".join(shown(f) for f in source.folders if "/" not in f) or "nothing"
+            raise DataError(
+                f"{root}: has no folder {needed}, found {found}; make the splits with "
+                "`epochlab prepare folder SOURCE DEST --split 0.7,0.15,0.15`"
+            )
+    if len(classes["train"]) < 2:
+        raise DataError(
+            f"{root}/train: expected a folder for each of two or more classes, found "
+            f"{len(classes['train'])}"
+        )
+    for split in ("validation", "test"):
+        if split in source.folders and classes[split] != classes["train"]:
+            missing = sorted(set(classes["train"]) - set(classes[split]))
+            extra = sorted(set(classes[split]) - set(classes["train"]))
+            parts = [
+                f"{words} {', '.join(map(shown, names[:LISTED_NAMES]))}"
+                for words, names in (("lacks", missing), ("has beyond train", extra))
+                if names
+            ]
+            raise DataError(
+                f"{root}/{split}: {' and '.join(parts)}; every split needs the classes of train"
+            )
+
+
+def _check_counts(
+    root: Path,
+    rows: Sequence[tuple[str, str, int]],
+    classes: Mapping[str, list[str]],
+    class_names: Sequence[str],
+) -> None:
+    """Refuses a class folder without images: it would still be counted as a class."""
+    present = {(split, label) for _, split, label in rows}
+    empty = [
+        f"{split}/{shown(name)}"
+        for split in SPLITS
+        if classes[split]
+        for label, name in enumerate(class_names)
+        if (split, label) not in present
+    ]
+    if empty:
+        raise DataError(
+            f"{root}: no images in {', '.join(empty[:LISTED_NAMES])}; add images, or remove the "
+            "class from every split"
+        )
