@@ -1,0 +1,86 @@
+"""Imports go one way, and nothing loads TensorFlow before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "src" / "epochlab"
+
+# What each part may import of ours, itself aside. Parts that are not named may import any.
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "files": {"errors"},
+    "figures": {"files"},
+    "galleries": {"figures"},
+    "plots": {"figures", "galleries"},
+    "model_picture": {"errors", "files"},
+    "models": {"config", "errors"},
+    "data": {"config", "errors"},
+    "history": set(),
+    "hashing": set(),
+    "optimizers": {"config"},
+    "training_config": {"config", "optimizers"},
+    "runs": {"config", "environment", "errors", "files", "history"},
+    "checkpoint": {"errors", "files", "hashing", "history"},
+}
+FRAME = {"experiment", "session", "cli"}
+
+# These two are loaded by others only once training starts.
+LOAD_KERAS = {"epochlab.callbacks", "epochlab.models.dense_layer"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The top-level parts of epochlab that the module at `path` imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "epochlab":
+                names = [f"epochlab.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("epochlab.")}
+    return found
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_part_imports_only_what_lies_below_it(part: str):
+    modules = [path for path in PACKAGE.rglob("*.py") if part_of(path) == part]
+    assert modules
+    for path in modules:
+        assert imported_parts(path) - {part} <= ALLOWED[part], path.name
+
+
+def test_the_library_does_not_import_the_frame_around_the_scripts():
+    for path in PACKAGE.rglob("*.py"):
+        if part_of(path) not in FRAME:
+            assert not imported_parts(path) & FRAME, path.name
+
+
+def test_every_module_loads_without_tensorflow():
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {sorted(set(names) - LOAD_KERAS)}:\n"
+        "    importlib.import_module(name)\n"
+        "heavy = {'tensorflow.python', 'keras.src', 'matplotlib.figure', 'numpy._core', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == "[]"
