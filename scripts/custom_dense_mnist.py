@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.data.batches import count_steps, evaluation_batches, training_batches
 from epochlab.data.images import ImageData
 from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.experiment import run_experiment
 from epochlab.history import History
+from epochlab.lazy_import import lazy_import
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 else:
-    keras = lazy_loader.load("keras")
-    tf = lazy_loader.load("tensorflow")
+    keras = lazy_import("keras")
+    tf = lazy_import("tensorflow")
 
 
 class CustomDenseExperiment(ExperimentConfig):

@@ -11,12 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
-
 from epochlab.errors import RunError
 from epochlab.files import replace_file
 from epochlab.hashing import arrays_sha256
 from epochlab.history import Epoch, History
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import zipfile
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
-    zipfile = lazy_loader.load("zipfile")
+    np = lazy_import("numpy")
+    zipfile = lazy_import("zipfile")
 
 FORMAT = 1
 KEPT = 2

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.data.batches import evaluation_batches
 from epochlab.data.images import Split
 from epochlab.files import write_text
+from epochlab.lazy_import import lazy_import
 from epochlab.plots import plot_confusion, plot_mistakes
 from epochlab.runs import Run
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 else:
-    keras = lazy_loader.load("keras")
-    np = lazy_loader.load("numpy")
+    keras = lazy_import("keras")
+    np = lazy_import("numpy")
 
 SHOWN_MISTAKES = 25
 

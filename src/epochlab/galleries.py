@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.figures import BLUE, GREY, figure_file
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 # Beyond these the cells are too small for their counts, the margin for all the names.
 MOST_CLASSES_WITH_COUNTS = 20

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 
 def arrays_sha256(arrays: Mapping[str, "np.ndarray"]) -> str:

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import lazy_loader
 from pydantic import Field, PositiveFloat
 
 from epochlab.config import Section
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import lazy_loader
-
 from epochlab.figures import BLUE, GREY, VERMILION, figure_file
 from epochlab.galleries import plot_confusion, plot_mistakes
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 __all__ = ["plot_confusion", "plot_curve", "plot_mistakes"]
 

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.data.images import ImageData
 from epochlab.errors import RunError
 from epochlab.evaluation import evaluate, record_evaluation
 from epochlab.files import replace_file
 from epochlab.hashing import weights_sha256
 from epochlab.history import History, find_best_epoch
+from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 else:
-    keras = lazy_loader.load("keras")
-    np = lazy_loader.load("numpy")
+    keras = lazy_import("keras")
+    np = lazy_import("numpy")
 
 # A saved model is tried on this many images before it counts as saved.
 PROBES = 64

@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.checkpoint import restore_best, restore_checkpoint
 from epochlab.data.batches import count_steps, evaluation_batches, training_batches
 from epochlab.data.images import ImageData
 from epochlab.errors import ConfigError
 from epochlab.history import Epoch, History, find_best_epoch
+from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
 from epochlab.plots import plot_curve
 from epochlab.runs import Run
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from epochlab.callbacks import EpochRecorder
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 # Beyond this many steps per call into TensorFlow nothing more is gained, and Ctrl-C waits longer.
 MAXIMUM_STEPS_PER_EXECUTION = 50

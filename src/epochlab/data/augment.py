@@ -16,17 +16,17 @@ which the tests compare. This module differs from it in three things:
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import lazy_loader
 from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError, WrapValidator
 from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from epochlab.config import Section
 from epochlab.data.warp import Changes, FillMode, projective_transforms, warp_images
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import tensorflow as tf
 else:
-    tf = lazy_loader.load("tensorflow")
+    tf = lazy_import("tensorflow")
 
 # Places of an image's random numbers, fixed, so that one range never changes another's draws.
 NUM_DRAWS = 10

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.data.images import Split
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import tensorflow as tf
 else:
-    tf = lazy_loader.load("tensorflow")
+    tf = lazy_import("tensorflow")
 
 # Scoring keeps no activations for a backward pass, so its batches may be larger than training's.
 EVALUATION_BATCH_SIZE = 500

@@ -4,16 +4,15 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-import lazy_loader
-
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 else:
-    np = lazy_loader.load("numpy")
-    tf = lazy_loader.load("tensorflow")
+    np = lazy_import("numpy")
+    tf = lazy_import("tensorflow")
 
 ColorMode = Literal["rgb", "grayscale"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"]
@@ -21,11 +20,6 @@ Aspect = Literal["stretch", "crop", "pad"]
 
 # Ten times a large photograph; a picture of 30,000 x 30,000 pixels would take 2.7 GB to unpack.
 MAXIMUM_PIXELS = 2**28
-
-
-def load_decoder() -> None:
-    """Loads TensorFlow. Call it before decoding in threads: lazy modules load in one at a time."""
-    tf.constant(0)
 
 
 def decode_image(content: bytes, color_mode: ColorMode) -> "np.ndarray":

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import lazy_loader
 from pydantic import PositiveInt
 
 from epochlab.config import Section
@@ -15,7 +14,6 @@ from epochlab.data.decoding import (
     ColorMode,
     Interpolation,
     decode_image,
-    load_decoder,
     resize_image,
 )
 from epochlab.data.images import ImageData, Split, limit_split
@@ -23,11 +21,12 @@ from epochlab.data.listing import SPLITS, ListedImages, list_images
 from epochlab.data.pixel_cache import StoredPixels, store_pixels
 from epochlab.data.sources import shown
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 # More bad files than this are no accident: something is wrong with the whole folder.
 MAXIMUM_BAD_SHARE = 0.1
@@ -82,7 +81,6 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         image = decode_image((root / path).read_bytes(), config.color_mode)
         return resize_image(image, config.image_size, config.interpolation, config.aspect)
 
-    load_decoder()
     channels = 3 if config.color_mode == "rgb" else 1
     stored = store_pixels(
         list(zip(listed.paths, hashes, strict=True)),

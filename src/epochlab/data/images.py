@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import lazy_loader
-
 from epochlab.errors import ConfigError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 
 @dataclass(frozen=True, eq=False)

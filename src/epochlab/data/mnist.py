@@ -5,20 +5,20 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import lazy_loader
 from pydantic import Field, PositiveInt
 
 from epochlab.config import Section
 from epochlab.data.images import ImageData, Split, array_sha256, limit_split
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import zipfile
 
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
-    zipfile = lazy_loader.load("zipfile")
+    np = lazy_import("numpy")
+    zipfile = lazy_import("zipfile")
 
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
-
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import numpy as np
 else:
-    np = lazy_loader.load("numpy")
+    np = lazy_import("numpy")
 
 # Counts up when decoding or resizing changes, so that no older pixels are taken for new ones.
 FORMAT = 1

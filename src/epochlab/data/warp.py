@@ -3,12 +3,12 @@
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import lazy_loader
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import tensorflow as tf
 else:
-    tf = lazy_loader.load("tensorflow")
+    tf = lazy_import("tensorflow")
 
 FillMode = Literal["nearest", "constant", "reflect", "wrap"]
 

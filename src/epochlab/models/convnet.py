@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Self
 
-import lazy_loader
 from pydantic import Field, PositiveInt, model_validator
 
 from epochlab.config import Section
+from epochlab.lazy_import import lazy_import
 from epochlab.models.layers import (
     Activation,
     DropoutRate,
@@ -21,7 +21,7 @@ from epochlab.models.layers import (
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 
 class ConvNetConfig(Section):

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
 from pydantic import PositiveInt
 
 from epochlab.config import Section
+from epochlab.lazy_import import lazy_import
 from epochlab.models.layers import Activation, Scaling, layer_seed, scaling_layer, sequential
 
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 
 class CustomDenseConfig(Section):

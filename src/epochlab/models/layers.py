@@ -8,15 +8,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import lazy_loader
 from pydantic import Field
 
 from epochlab.errors import ConfigError
+from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 Activation = Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "linear"]
 Scaling = Literal["raw", "unit", "per256", "centred"]

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
 from pydantic import PositiveInt
 
 from epochlab.config import Section
+from epochlab.lazy_import import lazy_import
 from epochlab.models.layers import (
     Activation,
     DataFormat,
@@ -20,7 +20,7 @@ from epochlab.models.layers import (
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_loader.load("keras")
+    keras = lazy_import("keras")
 
 
 class LeNetConfig(Section):
