@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -46,12 +45,6 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8 to `path`, whole or not at all."""
     with replace_file(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="")
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the SHA-256 of the bytes of `path`, in hexadecimal digits."""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def check_writable(folder: Path) -> None:

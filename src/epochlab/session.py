@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 from pydantic import Field
 
 from epochlab.config import LoadedConfig, Section, describe_config
+from epochlab.data.batches import count_steps
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.runs import Run, create_run
@@ -125,7 +126,7 @@ def _describe_data(data: "ImageData", batch_size: int) -> str:
     """Returns what the data is, and how many batches an epoch has."""
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     shape = " x ".join(map(str, data.image_shape))
-    steps = -(-len(data.train) // batch_size)
+    steps = count_steps(len(data.train), batch_size)
     return (
         f"data: {data.source}; {data.num_classes} classes, images {shape}\n"
         f"      {counts}; {steps} batches of {batch_size} per epoch"

@@ -18,7 +18,7 @@ from epochlab.data.decoding import (
 )
 from epochlab.data.images import ImageData, Split, limit_split
 from epochlab.data.listing import SPLITS, ListedImages, list_images
-from epochlab.data.pixel_cache import StoredPixels, store_pixels
+from epochlab.data.pixel_cache import THREADS, StoredPixels, store_pixels
 from epochlab.data.sources import shown
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
@@ -31,7 +31,6 @@ else:
 # More bad files than this are no accident: something is wrong with the whole folder.
 MAXIMUM_BAD_SHARE = 0.1
 LISTED_FILES = 10
-THREADS = 4
 
 
 class DirectoryConfig(Section):

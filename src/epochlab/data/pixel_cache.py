@@ -105,10 +105,11 @@ def _make_entry(
         bad = _fill(beside / "pixels.npy", paths, shape, decode)
         text = json.dumps(dict(sorted(bad.items())))
         (beside / "bad.json").write_text(text, encoding="utf-8")
-        # What stands there is damaged, or another run's equal entry: either may go.
-        if place.exists():
+        # A whole entry is another run's equal one, which it may be about to open: it stays, and the
+        # rename fails.
+        if place.exists() and _open_entry(place, shape) is None:
             shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(FileExistsError, OSError):
+        with contextlib.suppress(OSError):
             beside.rename(place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

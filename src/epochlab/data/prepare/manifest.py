@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from epochlab.data.prepare.splits import SPLITS
+from epochlab.data.listing import SPLITS
 from epochlab.data.sources import Source, SourceFile, list_folder, shown
 from epochlab.errors import DataError
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from epochlab.data.listing import SPLITS
 from epochlab.data.prepare.layouts import Image
 from epochlab.data.sources import shown
 from epochlab.errors import ConfigError, DataError
 
-SPLITS = ("train", "validation", "test")
 # Images per class in the articles that use the Kaggle set: 2,000 of its 25,000 train.
 NUMBER_COUNTS = {"train": 1000, "validation": 500, "test": 500}
 
