@@ -29,7 +29,7 @@ ALLOWED = {
     "runs": {"config", "environment", "errors", "files", "history"},
     "checkpoint": {"errors", "files", "hashing", "history"},
 }
-FRAME = {"experiment", "session", "cli"}
+FRAME = {"experiment", "session", "cli", "commands"}
 
 # These two are loaded by others only once training starts.
 LOAD_KERAS = {"epochlab.callbacks", "epochlab.models.dense_layer"}
