@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from epochlab.data.batches import count_steps, evaluation_batches, training_batches
+from epochlab.data.batches import evaluation_batches, training_batches
 from epochlab.data.images import ImageData
 from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.experiment import run_experiment
@@ -15,6 +15,7 @@ from epochlab.runs import Run
 from epochlab.session import ExperimentConfig, Session
 from epochlab.training import (
     compile_classifier,
+    count_epoch_steps,
     draw_curves,
     keep_weights,
     start_recording,
@@ -46,7 +47,7 @@ def train(session: Session[CustomDenseExperiment]) -> None:
     with session.open_run(data, model, config.training) as run:
         compile_classifier(model, config.training, from_logits=True)
         history = run_epochs(model, data, config.training, run, seed=config.seed)
-        finish_run(run, model, data, history, from_logits=True)
+        finish_run(run, model, data, history, config.training, from_logits=True)
 
 
 def run_epochs(
@@ -55,10 +56,10 @@ def run_epochs(
     """Does by hand what `fit` does: a gradient step per batch, metrics and records per epoch."""
     recorder = start_recording(model, config, run)
     first_epoch = len(recorder.history)
-    steps = count_steps(len(data.train), config.batch_size)
+    steps = count_epoch_steps(config, data)
     batches = iter(
         training_batches(
-            data.train, batch_size=config.batch_size, seed=seed, first_epoch=first_epoch
+            data.train, batch_size=config.batch_size, seed=seed, first_step=first_epoch * steps
         )
     )
     loss_mean = keras.metrics.Mean()

@@ -27,7 +27,7 @@ def train(session: Session[TanhExperiment]) -> None:
     with session.open_run(data, model, config.training) as run:
         compile_classifier(model, config.training)
         history = fit(model, data, config.training, run, seed=config.seed)
-        finish_run(run, model, data, history)
+        finish_run(run, model, data, history, config.training)
 
 
 if __name__ == "__main__":

@@ -73,16 +73,32 @@ def evaluate(model: "keras.Model", split: Split, *, from_logits: bool = False) -
     """Scores `model` on every image of `split`.
 
     Args:
-        model: A model with one output per class.
+        model: A model with one output per class, or with a single sigmoid for two classes.
         split: The images.
         from_logits: Whether the model ends in logits instead of probabilities.
     """
     outputs = model.predict(evaluation_batches(split), verbose=0)
-    probabilities = np.asarray(outputs, np.float64)
+    return Evaluation(to_probabilities(outputs, from_logits=from_logits), split.labels)
+
+
+def to_probabilities(outputs: "np.ndarray", *, from_logits: bool = False) -> "np.ndarray":
+    """Returns the probability of each class.
+
+    Args:
+        outputs: What the model gave, float `(n, num_classes)`, or `(n, 1)` for two classes: the
+            probability of class 1.
+        from_logits: Whether `outputs` are logits, one per class.
+
+    Returns:
+        float64 `(n, num_classes)`, 0..1.
+    """
+    outputs = np.asarray(outputs, np.float64)
+    if outputs.shape[1] == 1:
+        return np.concatenate([1 - outputs, outputs], axis=1)
     if from_logits:
-        exponentials = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return Evaluation(probabilities, split.labels)
+        exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+    return outputs
 
 
 def record_evaluation(

@@ -1,5 +1,6 @@
 """What a trained network got wrong: confusion matrix and worst mistakes -> PNG."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,45 @@ def plot_mistakes(
         if not shown:
             grid[0, 0].text(0, 0.5, "no mistakes on the test set", fontsize=14, color=GREY)
         grid[0, 0].set_title(title, pad=12)
+
+
+def plot_augmentation(
+    path: Path,
+    original: "np.ndarray",
+    changed: "np.ndarray",
+    *,
+    title: str,
+    provenance: Mapping[str, str],
+) -> None:
+    """Draws an image, and beside it in a grid what augmentation makes of it pass by pass.
+
+    Args:
+        path: The PNG file to create or replace.
+        original: Raw pixels, uint8 `(height, width, 1 | 3)`, 0..255.
+        changed: The same image augmented, uint8 `(n, height, width, 1 | 3)`, n at least 1.
+        title: The heading.
+        provenance: Where the picture comes from: the PNG's text fields.
+
+    Raises:
+        ValueError: If `original` or `changed` has another shape or type.
+        EnvironmentFault: If the file cannot be written.
+    """
+    images = np.concatenate([original[None], changed])
+    _check_images(images, [""] * len(images))
+    columns = math.ceil(math.sqrt(len(changed)))
+    rows = -(-len(changed) // columns)
+    side = 1.4
+    with figure_file(path, ((columns + 1.3) * side, rows * side), provenance, crop=True) as figure:
+        share = 1 / (columns + 1.3)
+        _draw_image(figure.add_axes((0, 1 - 1 / rows, share, 1 / rows)), original, "original")
+        for position, pixels in enumerate(changed):
+            row, column = divmod(position, columns)
+            left, bottom = (column + 1.3) * share, 1 - (row + 1) / rows
+            axes = figure.add_axes((left, bottom, 0.97 * share, 0.97 / rows))
+            _draw_image(axes, pixels, "")
+        for axes in figure.axes:
+            axes.set_axis_off()
+        figure.suptitle(title, x=0, y=1 + 0.25 / (rows * side), ha="left")
 
 
 def _draw_cells(axes: "Axes", shares: "np.ndarray") -> "AxesImage":

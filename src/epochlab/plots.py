@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from epochlab.figures import BLUE, GREY, VERMILION, figure_file
-from epochlab.galleries import plot_confusion, plot_mistakes
+from epochlab.galleries import plot_augmentation, plot_confusion, plot_mistakes
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_import("numpy")
 
-__all__ = ["plot_confusion", "plot_curve", "plot_mistakes"]
+__all__ = ["plot_augmentation", "plot_confusion", "plot_curve", "plot_mistakes"]
 
 Metric = Literal["accuracy", "loss"]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epochlab.data.batches import count_images, data_errors
 from epochlab.data.images import ImageData
 from epochlab.errors import RunError
 from epochlab.evaluation import evaluate, record_evaluation
@@ -14,6 +15,8 @@ from epochlab.hashing import weights_sha256
 from epochlab.history import History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
+from epochlab.training import count_epoch_steps
+from epochlab.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +31,13 @@ TOLERANCE = 1e-6
 
 
 def finish_run(
-    run: Run, model: "keras.Model", data: ImageData, history: History, *, from_logits: bool = False
+    run: Run,
+    model: "keras.Model",
+    data: ImageData,
+    history: History,
+    config: TrainingConfig,
+    *,
+    from_logits: bool = False,
 ) -> None:
     """Scores `model` on the test images, records everything and marks `run` as finished.
 
@@ -37,13 +46,15 @@ def finish_run(
         model: The trained model.
         data: The images it was trained on; its test images are scored here and nowhere else.
         history: The epochs of the training.
+        config: The `training` section.
         from_logits: Whether the model ends in logits instead of probabilities.
 
     Raises:
         RunError: If the saved model, loaded again, gives other predictions.
     """
     best_epoch = find_best_epoch(history)
-    evaluation = evaluate(model, data.test, from_logits=from_logits)
+    with data_errors(data):
+        evaluation = evaluate(model, data.test, from_logits=from_logits)
     record_evaluation(run, evaluation, data.test, data.class_names, run.provenance(best_epoch))
     sha256 = weights_sha256(model)
     parameters = {
@@ -52,13 +63,15 @@ def finish_run(
     }
     save_model(run.path / "model.h5", model, data.test.images[:PROBES])
     train_seconds = sum(row.seconds for row in history)
+    steps = len(history) * count_epoch_steps(config, data)
+    images = count_images(len(data.train), config.batch_size, steps)
     metrics = {
         "test": {"loss": evaluation.loss, "accuracy": evaluation.accuracy},
         "class_accuracy": dict(zip(data.class_names, evaluation.class_accuracy, strict=True)),
         "epochs": len(history),
         "best_epoch": best_epoch,
         "train_seconds": round(train_seconds, 3),
-        "images_per_second": round(len(data.train) * len(history) / train_seconds, 1),
+        "images_per_second": round(images / train_seconds, 1),
         "parameters": parameters,
         "weights_sha256": sha256,
     }

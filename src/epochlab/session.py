@@ -1,6 +1,8 @@
 """One call of a script: its config, and the run folder that it trains in."""
 
 import contextlib
+import csv
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 from pydantic import Field
 
 from epochlab.config import LoadedConfig, Section, describe_config
-from epochlab.data.batches import count_steps
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.runs import Run, create_run
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import keras
 
     from epochlab.data.images import ImageData
+
+
+LISTED_FILES = 10
 
 
 class ExperimentConfig(Section):
@@ -93,7 +97,7 @@ class Session(Generic[Config]):
         check_validation(training, data)
         if self.dry_run:
             print(describe_config(self.loaded))
-            print(_describe_data(data, training.batch_size))
+            print(_describe_data(data, training))
             print(_summarize(model), end="")
             raise PlanShown
         run = self.resumed
@@ -103,10 +107,12 @@ class Session(Generic[Config]):
                 self.out, config.experiment, config.seed, config, self.script, data.describe()
             )
             write_text(run.path / "summary.txt", _summarize(model))
+            if data.file_hashes:
+                write_text(run.path / "files.csv", _format_hashes(data))
             draw_model(run.path / "model.png", model, provenance=run.provenance(None))
         else:
             _check_same_data(run, data)
-        print(_describe_data(data, training.batch_size), flush=True)
+        print(_describe_data(data, training), flush=True)
         try:
             yield run
         except KeyboardInterrupt:
@@ -122,15 +128,29 @@ def print_place(run: Run) -> None:
     print(f"run: {run.path}", flush=True)
 
 
-def _describe_data(data: "ImageData", batch_size: int) -> str:
-    """Returns what the data is, and how many batches an epoch has."""
+def _describe_data(data: "ImageData", training: TrainingConfig) -> str:
+    """Returns what the data is, how many batches an epoch has, and what to beware of."""
+    from epochlab.training import count_epoch_steps
+
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     shape = " x ".join(map(str, data.image_shape))
-    steps = count_steps(len(data.train), batch_size)
-    return (
-        f"data: {data.source}; {data.num_classes} classes, images {shape}\n"
-        f"      {counts}; {steps} batches of {batch_size} per epoch"
-    )
+    lines = [
+        f"data: {data.source}; {data.num_classes} classes, images {shape}",
+        f"      {counts}; {count_epoch_steps(training, data)} batches of {training.batch_size} "
+        "per epoch",
+    ]
+    if data.skipped:
+        lines.append(f"      {len(data.skipped):,} files left out, listed in data.json")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in data.warnings)])
+
+
+def _format_hashes(data: "ImageData") -> str:
+    """Returns the text of `files.csv`: SHA-256 and name of each file."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(["sha256", "file"])
+    writer.writerows((digest, name) for name, digest in data.file_hashes.items())
+    return written.getvalue()
 
 
 def _summarize(model: "keras.Model") -> str:
@@ -145,6 +165,27 @@ def _check_same_data(run: Run, data: "ImageData") -> None:
     if recorded != data.describe():
         raise RunError(
             f"{run.path}: the data has changed since the run began: its fingerprint was "
-            f"{recorded.get('sha256')}, now it is {data.fingerprint}; bring the old data back, or "
-            "start a new run"
+            f"{recorded.get('sha256')}, now it is {data.fingerprint}{_changed_files(run, data)}; "
+            "bring the old data back, or start a new run"
         )
+
+
+def _changed_files(run: Run, data: "ImageData") -> str:
+    """Returns which files are others than those in the run's `files.csv`, for an error message."""
+    with contextlib.suppress(OSError, ValueError, csv.Error):
+        with (run.path / "files.csv").open(encoding="utf-8", newline="") as opened:
+            _, *rows = csv.reader(opened)
+        before = {name: digest for digest, name in rows}
+        now = data.file_hashes
+        changes = [
+            *(f"{name} added" for name in now.keys() - before.keys()),
+            *(f"{name} removed" for name in before.keys() - now.keys()),
+            *(
+                f"{name} changed"
+                for name in now.keys() & before.keys()
+                if now[name] != before[name]
+            ),
+        ]
+        more = f" and {len(changes) - LISTED_FILES:,} more" if len(changes) > LISTED_FILES else ""
+        return f" ({', '.join(sorted(changes)[:LISTED_FILES])}{more})" if changes else ""
+    return ""

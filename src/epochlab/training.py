@@ -1,15 +1,23 @@
 """Compile, fit: from an untrained model to a trained one, recorded epoch by epoch."""
 
+import math
 from typing import TYPE_CHECKING
 
 from epochlab.checkpoint import restore_best, restore_checkpoint
-from epochlab.data.batches import count_steps, evaluation_batches, training_batches
+from epochlab.data.augment import AugmentConfig
+from epochlab.data.batches import (
+    augmented_examples,
+    count_steps,
+    data_errors,
+    evaluation_batches,
+    training_batches,
+)
 from epochlab.data.images import ImageData
 from epochlab.errors import ConfigError
 from epochlab.history import Epoch, History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
-from epochlab.plots import plot_curve
+from epochlab.plots import plot_augmentation, plot_curve
 from epochlab.runs import Run
 from epochlab.training_config import TrainingConfig
 
@@ -22,6 +30,10 @@ else:
 
 # Beyond this many steps per call into TensorFlow nothing more is gained, and Ctrl-C waits longer.
 MAXIMUM_STEPS_PER_EXECUTION = 50
+# The same for large images, of which a single step takes long enough.
+PIXELS_PER_EXECUTION = 5 * 2**20
+
+SHOWN_PASSES = 16
 
 
 def check_validation(config: TrainingConfig, data: ImageData) -> None:
@@ -49,21 +61,36 @@ def compile_classifier(
     """Compiles `model` for integer labels: cross-entropy, accuracy, the config's optimizer.
 
     Args:
-        model: A model with one output per class.
+        model: A model with one output per class, or with a single sigmoid for two classes.
         config: The `training` section.
         from_logits: Whether the model ends in logits instead of probabilities.
     """
+    if model.output_shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     model.compile(
         optimizer=build_optimizer(config.optimizer),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+        loss=loss,
         metrics=["accuracy"],
         jit_compile=config.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
 
 
+def count_epoch_steps(config: TrainingConfig, data: ImageData) -> int:
+    """Returns the steps of one epoch: what `config` asks for, or one pass over the images."""
+    return config.steps_per_epoch or count_steps(len(data.train), config.batch_size)
+
+
 def fit(
-    model: "keras.Model", data: ImageData, config: TrainingConfig, run: Run, *, seed: int
+    model: "keras.Model",
+    data: ImageData,
+    config: TrainingConfig,
+    run: Run,
+    *,
+    seed: int,
+    augment: AugmentConfig | None = None,
 ) -> list[Epoch]:
     """Trains `model` with `keras.Model.fit`, from the run's newest checkpoint if it has one.
 
@@ -75,34 +102,44 @@ def fit(
         run: The run to record in: `history.csv`, checkpoints and curves, the curves also when
             training is interrupted.
         seed: Seed of the run.
+        augment: How training images are changed in each pass, or None. `augmentation.png` shows
+            it on one image.
 
     Returns:
         The history, one entry per epoch.
 
     Raises:
+        DataError: If an image file changed or went away during training.
         DivergedError: If the loss is not finite.
         RunError: If the run's checkpoints cannot be used.
     """
     recorder = start_recording(model, config, run)
-    steps = count_steps(len(data.train), config.batch_size)
-    model.steps_per_execution = choose_steps_per_execution(steps)
+    steps = count_epoch_steps(config, data)
+    model.steps_per_execution = choose_steps_per_execution(
+        steps, math.prod(data.image_shape[:2]) * config.batch_size
+    )
+    if augment is not None:
+        draw_augmentation(run, data, augment, seed=seed)
     try:
         if not recorder.is_complete:
-            model.fit(
-                training_batches(
-                    data.train,
-                    batch_size=config.batch_size,
-                    seed=seed,
-                    first_epoch=len(recorder.history),
-                ),
-                initial_epoch=len(recorder.history),
-                epochs=config.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,  # training_batches has shuffled
-                validation_data=data.validation and evaluation_batches(data.validation),
-                callbacks=[recorder],
-                verbose=1 if recorder.on_terminal else 0,
-            )
+            with data_errors(data):
+                model.fit(
+                    training_batches(
+                        data.train,
+                        batch_size=config.batch_size,
+                        seed=seed,
+                        first_step=len(recorder.history) * steps,
+                        augment=augment,
+                    ),
+                    initial_epoch=len(recorder.history),
+                    epochs=config.epochs,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # training_batches has shuffled
+                    validation_data=data.validation and evaluation_batches(data.validation),
+                    class_weight=data.class_weights,
+                    callbacks=[recorder],
+                    verbose=1 if recorder.on_terminal else 0,
+                )
     finally:
         draw_curves(run, recorder.history)
     keep_weights(model, config, run)
@@ -120,13 +157,30 @@ def start_recording(model: "keras.Model", config: TrainingConfig, run: Run) -> "
     return EpochRecorder(run, config, restore_checkpoint(run.checkpoints, model))
 
 
-def choose_steps_per_execution(steps: int) -> int:
+def choose_steps_per_execution(steps: int, pixels_per_step: int) -> int:
     """Returns how many of an epoch's `steps` run per call into TensorFlow.
 
     The largest divisor that is not too large: with any other number Keras would carry steps of the
     next epoch into this one.
+
+    Args:
+        steps: Steps of one epoch.
+        pixels_per_step: Height times width times batch size.
     """
-    return max(count for count in range(1, MAXIMUM_STEPS_PER_EXECUTION + 1) if steps % count == 0)
+    most = max(1, min(MAXIMUM_STEPS_PER_EXECUTION, PIXELS_PER_EXECUTION // pixels_per_step))
+    return max(count for count in range(1, most + 1) if steps % count == 0)
+
+
+def draw_augmentation(run: Run, data: ImageData, augment: AugmentConfig, *, seed: int) -> None:
+    """Draws `augmentation.png`: the first training image, and what 16 passes make of it."""
+    original, changed = augmented_examples(data.train, augment, seed=seed, passes=SHOWN_PASSES)
+    plot_augmentation(
+        run.path / "augmentation.png",
+        original,
+        changed,
+        title=f"{data.train.names[0]} in passes 1 to {len(changed)}",
+        provenance=run.provenance(None),
+    )
 
 
 def draw_curves(run: Run, history: History) -> None:

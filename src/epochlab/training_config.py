@@ -1,8 +1,8 @@
 """The `training` section of a config."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from epochlab.config import Section
 from epochlab.optimizers import OptimizerConfig
@@ -24,8 +24,10 @@ class TrainingConfig(Section):
     """How a model is trained.
 
     Attributes:
-        epochs: Passes over the training images.
+        epochs: Passes over the training images, or rounds of `steps_per_epoch`.
         batch_size: Images per step.
+        steps_per_epoch: Steps after which an epoch ends, or None for one pass over the training
+            images. Epochs then end within a pass, and the next one goes on where it ended.
         optimizer: The optimizer and its constants.
         precision: `mixed_bfloat16` computes in bfloat16 and keeps the weights in float32.
         keep: Which weights are scored and saved: after the last epoch, or after the best one, that
@@ -37,7 +39,8 @@ class TrainingConfig(Section):
     """
 
     epochs: PositiveInt
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: PositiveInt
+    steps_per_epoch: PositiveInt | None
     optimizer: OptimizerConfig
     precision: Literal["float32", "mixed_bfloat16"]
     keep: Literal["last", "best"]

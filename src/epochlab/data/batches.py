@@ -1,69 +1,153 @@
-"""From images in memory to the `tf.data` pipelines that a model trains and is scored on."""
+"""From images to the `tf.data` pipelines that a model trains and is scored on."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from epochlab.data.images import Split
+from epochlab.data.augment import AugmentConfig, augment_batch
+from epochlab.data.images import ImageData, Split, StoredImages
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 else:
     tf = lazy_import("tensorflow")
 
-# Scoring keeps no activations for a backward pass, so its batches may be larger than training's.
-EVALUATION_BATCH_SIZE = 500
+# Batches made ready while the model works, and augmented at the same time.
+PREFETCHED = 2
+AUGMENTING_THREADS = 2
+
+# Scoring keeps no activations for a backward pass, so its batches may be larger than training's, as
+# long as the images are small.
+EVALUATION_IMAGES = 500
+EVALUATION_PIXELS = 2**20
 
 
 def count_steps(num_images: int, batch_size: int) -> int:
-    """Returns the batches of one epoch; the last one may be smaller."""
+    """Returns the batches of one pass over the images; the last one may be smaller."""
     return -(-num_images // batch_size)
 
 
-def training_batches(
-    split: Split, *, batch_size: int, seed: int, first_epoch: int = 0
-) -> "tf.data.Dataset":
-    """Returns the shuffled batches of every epoch from `first_epoch` on, without end.
+def count_images(num_images: int, batch_size: int, steps: int) -> int:
+    """Returns how many images `steps` batches hold, pass after pass."""
+    passes, rest = divmod(steps, count_steps(num_images, batch_size))
+    return passes * num_images + min(rest * batch_size, num_images)
 
-    The order within an epoch is a pure function of `(seed, epoch)`, so a run that starts at epoch 7
-    sees what an uninterrupted one sees there. `tf.data.Dataset.shuffle` cannot do this: it counts
-    its own iterations and starts over in a new process.
+
+def training_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    augment: AugmentConfig | None = None,
+) -> "tf.data.Dataset":
+    """Returns the shuffled batches of pass after pass over the images, without end.
+
+    Order and augmentation of a pass are pure functions of `(seed, pass, index)`, so a run that
+    starts at step 700 sees what an uninterrupted one sees there. `tf.data.Dataset.shuffle` cannot
+    do this: it counts its own iterations and starts over in a new process.
 
     Args:
         split: The training images.
-        batch_size: Images per batch; the last batch of an epoch takes what is left.
+        batch_size: Images per batch; the last batch of a pass takes what is left.
         seed: Seed of the run.
-        first_epoch: Epochs already done.
+        first_step: Batches already done.
+        augment: How the images are changed, or None for as they are.
 
     Returns:
-        A dataset of `(images, labels)`: uint8 `(batch, height, width, channels)`, int32 `(batch,)`.
-        Each epoch has `count_steps(len(split), batch_size)` batches.
+        A dataset of `(images, labels)`: `(batch, height, width, channels)`, 0..255, uint8 or, if
+        augmented, float32; int32 `(batch,)`. Each pass has `count_steps(len(split), batch_size)`
+        batches.
     """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    first_pass, done = divmod(first_step, count_steps(len(split), batch_size))
 
-    def shuffled_epoch(epoch: "tf.Tensor") -> "tf.data.Dataset":
+    def shuffled_pass(number: "tf.Tensor") -> "tf.data.Dataset":
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(split)), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+            tf.range(len(split)), seed=tf.stack([tf.constant(seed, tf.int64), number])
         )
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        return batches.map(lambda indices: (number, indices))
 
-    return (
-        tf.data.Dataset.counter(start=first_epoch)
-        .flat_map(shuffled_epoch)
-        .map(lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)))
-        .prefetch(2)
+    positions = tf.data.Dataset.counter(start=first_pass).flat_map(shuffled_pass).skip(done)
+    labels = tf.constant(split.labels)
+    read = _reader(split.images)
+    batches = positions.map(
+        lambda number, indices: (read(indices), tf.gather(labels, indices), number, indices)
     )
+    if augment is None:
+        return batches.map(lambda images, labels, *_: (images, labels)).prefetch(PREFETCHED)
+    return batches.map(
+        lambda images, labels, number, indices: (
+            augment_batch(images, indices, number, augment, seed),
+            labels,
+        ),
+        num_parallel_calls=AUGMENTING_THREADS,
+    ).prefetch(PREFETCHED)
 
 
 def evaluation_batches(split: Split) -> "tf.data.Dataset":
     """Returns the images of `split` once, in their own order.
 
     Returns:
-        A finite dataset of `(images, labels)` as in `training_batches`.
+        A finite dataset of `(images, labels)` as in `training_batches`, not augmented.
     """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    height, width = split.images.shape[1:3]
+    batch_size = max(1, min(EVALUATION_IMAGES, EVALUATION_PIXELS // (height * width)))
+    labels = tf.constant(split.labels)
+    read = _reader(split.images)
     return (
         tf.data.Dataset.range(len(split))
-        .batch(EVALUATION_BATCH_SIZE)
-        .map(lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)))
-        .prefetch(2)
+        .batch(batch_size)
+        .map(lambda indices: (read(indices), tf.gather(labels, indices)))
+        .prefetch(PREFETCHED)
     )
+
+
+def augmented_examples(
+    split: Split, augment: AugmentConfig, *, seed: int, passes: int
+) -> "tuple[np.ndarray, np.ndarray]":
+    """Returns the first image of `split`, and the same as it looks in the first `passes` passes.
+
+    Returns:
+        uint8 `(height, width, channels)` and `(passes, height, width, channels)`, 0..255.
+    """
+    original = split.images[:1]
+    changed = augment_batch(
+        tf.repeat(original, passes, axis=0),
+        tf.zeros([passes], tf.int64),
+        tf.range(passes, dtype=tf.int64),
+        augment,
+        seed,
+    )
+    return original[0], tf.saturate_cast(tf.round(changed), tf.uint8).numpy()
+
+
+@contextlib.contextmanager
+def data_errors(data: ImageData) -> Iterator[None]:
+    """Raises what went wrong while an image was read, not TensorFlow's report of it.
+
+    Raises:
+        DataError: If a file changed or went away after it was listed.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for split in data.splits.values():
+            if isinstance(split.images, StoredImages) and split.images.failures:
+                raise split.images.failures[0] from error
+        raise
+
+
+def _reader(images: "np.ndarray | StoredImages") -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Returns the function, for use inside a dataset, from indices to pixels."""
+    if not isinstance(images, StoredImages):
+        pixels = tf.constant(images)
+        return lambda indices: tf.gather(pixels, indices)
+
+    def read(indices: "tf.Tensor") -> "tf.Tensor":
+        read_pixels = tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
+        return tf.ensure_shape(read_pixels, (None, *images.image_shape))
+
+    return read

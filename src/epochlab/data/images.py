@@ -1,11 +1,11 @@
-"""Labelled images in memory: the form in which every loader hands its data on."""
+"""Labelled images: the form in which every loader hands its data on."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from epochlab.errors import ConfigError
+from epochlab.errors import ConfigError, DataError
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -15,16 +15,54 @@ else:
 
 
 @dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Images on disk that are read when they are indexed, as an array would be.
+
+    Attributes:
+        read: From positions, int64 `(m,)`, to raw pixels, uint8 `(m, height, width, channels)`,
+            0..255. It may be called from any thread.
+        failures: What went wrong in `read`, where only TensorFlow could see it.
+        positions: What `read` takes for each image, int64 `(n,)`.
+        image_shape: Height, width and channels of every image, in pixels.
+    """
+
+    read: "Callable[[np.ndarray], np.ndarray]"
+    positions: "np.ndarray"
+    image_shape: tuple[int, int, int]
+    failures: list[DataError] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(n, height, width, channels)`."""
+        return (len(self.positions), *self.image_shape)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, key: "np.ndarray | slice | list[int]") -> "np.ndarray":
+        """Reads the images that `key` selects."""
+        try:
+            return self.read(self.positions[key])
+        except DataError as error:
+            self.failures.append(error)
+            raise
+
+    def select(self, indices: "np.ndarray") -> "StoredImages":
+        """Returns the images at `indices`, int64 `(m,)`, in that order, without reading them."""
+        return replace(self, positions=self.positions[indices])
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """One split of a dataset.
 
     Attributes:
-        images: Raw pixels, uint8 `(n, height, width, channels)`, 0..255.
+        images: Raw pixels, uint8 `(n, height, width, channels)`, 0..255, in memory or on disk.
         labels: Class indices, int32 `(n,)`, 0..num_classes-1.
         names: What identifies each image in a table: a position in the source, or a file.
     """
 
-    images: "np.ndarray"
+    images: "np.ndarray | StoredImages"
     labels: "np.ndarray"
     names: tuple[str, ...]
 
@@ -34,7 +72,9 @@ class Split:
     def take(self, indices: "np.ndarray") -> "Split":
         """Returns the images at `indices`, int64 `(m,)`, in that order."""
         names = tuple(self.names[index] for index in indices)
-        return Split(self.images[indices], self.labels[indices], names)
+        images = self.images
+        images = images.select(indices) if isinstance(images, StoredImages) else images[indices]
+        return Split(images, self.labels[indices], names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +89,9 @@ class ImageData:
         source: Where the data comes from, for a person to read.
         fingerprint: SHA-256 over everything in the source, hexadecimal.
         skipped: Files that were left out, each with the reason.
+        warnings: What a person should know about the data before trusting a result.
+        file_hashes: SHA-256 of each file that was read, by its name; of a source in one file, none.
+        class_weights: Weight of each class in the loss, or None for equal ones.
     """
 
     train: Split
@@ -58,6 +101,9 @@ class ImageData:
     source: str
     fingerprint: str
     skipped: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    file_hashes: Mapping[str, str] = field(default_factory=dict)
+    class_weights: Mapping[int, float] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -95,6 +141,7 @@ class ImageData:
                 for name, split in self.splits.items()
             },
             "skipped": dict(self.skipped),
+            "warnings": list(self.warnings),
         }
 
 
@@ -110,20 +157,36 @@ def limit_split(split: Split, limit: int | None, num_classes: int) -> Split:
     """
     if limit is None or limit >= len(split):
         return split
+    return split.take(limit_positions(split.labels, limit, num_classes))
+
+
+def limit_positions(labels: "np.ndarray", limit: int | None, num_classes: int) -> "np.ndarray":
+    """Returns the positions of at most `limit` images, int64, ascending, as in `limit_split`.
+
+    Args:
+        labels: Class indices, integers `(n,)`.
+        limit: At most this many, or None for all.
+        num_classes: How many classes there are.
+
+    Raises:
+        ConfigError: If `limit` is too small for one image of each class.
+    """
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels))
     if limit < num_classes:
         raise ConfigError(
             f"data.limit: {limit} is too small for {num_classes} classes; "
             f"give at least {num_classes}, or null for all images"
         )
-    counts = np.bincount(split.labels, minlength=num_classes)
-    exact = counts * limit / len(split)
+    counts = np.bincount(labels, minlength=num_classes)
+    exact = counts * limit / len(labels)
     quotas = np.maximum(np.floor(exact).astype(np.int64), (counts > 0).astype(np.int64))
     for label in np.argsort(-(exact - quotas), kind="stable")[: max(0, limit - quotas.sum())]:
         quotas[label] += 1
     while quotas.sum() > limit:
         quotas[np.argmax(quotas)] -= 1
-    chosen = [np.flatnonzero(split.labels == label)[:quota] for label, quota in enumerate(quotas)]
-    return split.take(np.sort(np.concatenate(chosen)))
+    chosen = [np.flatnonzero(labels == label)[:quota] for label, quota in enumerate(quotas)]
+    return np.sort(np.concatenate(chosen))
 
 
 def array_sha256(array: "np.ndarray") -> str:

@@ -1,11 +1,19 @@
 """Which image files a directory holds: by split and by class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from epochlab.data.images import limit_positions
 from epochlab.data.sources import Source, list_folder, shown
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy_import("numpy")
 
 SPLITS = ("train", "validation", "test")
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -30,11 +38,39 @@ class ListedImages:
     class_names: tuple[str, ...]
     skipped: Mapping[str, str]
 
+    def limited(self, limit: int | None) -> "ListedImages":
+        """Returns at most `limit` images of each split, with the class shares kept.
 
-def list_images(root: Path) -> ListedImages:
+        Raises:
+            ConfigError: If `limit` is too small for one image of each class.
+        """
+        if limit is None:
+            return self
+        splits, labels = np.array(self.splits), np.array(self.labels)
+        kept = sorted(
+            int(position)
+            for name in SPLITS
+            for position in _limit_split(np.flatnonzero(splits == name), labels, limit, self)
+        )
+        return replace(
+            self,
+            paths=tuple(self.paths[position] for position in kept),
+            splits=tuple(self.splits[position] for position in kept),
+            labels=tuple(self.labels[position] for position in kept),
+        )
+
+
+def list_images(
+    root: Path, class_names: Sequence[str] | None = None, skip: Mapping[str, str] | None = None
+) -> ListedImages:
     """Lists the images below `root` and refuses every layout that would be misunderstood.
 
     Nothing is opened or followed.
+
+    Args:
+        root: A folder of splits, each with a folder per class.
+        class_names: The classes that there must be, or None for whatever is there.
+        skip: Paths to leave out -> reason.
 
     Raises:
         DataError: If there is no such folder, a split or a class is missing, empty, or too many.
@@ -45,6 +81,7 @@ def list_images(root: Path) -> ListedImages:
     source = list_folder(root)
     classes = {name: _classes_of(source, name) for name in SPLITS}
     _check_classes(root, source, classes)
+    _check_expected(root, classes["train"], class_names)
     skipped = dict(source.skipped)
     rows = []
     for file in source.files:
@@ -52,16 +89,24 @@ def list_images(root: Path) -> ListedImages:
         name, _, base = rest.partition("/")
         if split not in SPLITS:
             continue
-        if not base or "/" in base:
+        if skip and file.path in skip:
+            skipped[file.path] = skip[file.path]
+        elif not base or "/" in base:
             skipped[file.path] = "does not lie directly in a class folder"
         elif not base.lower().endswith(IMAGE_SUFFIXES):
             skipped[file.path] = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
         else:
             rows.append((file.path, split, classes["train"].index(name)))
-    class_names = tuple(classes["train"])
-    _check_counts(root, rows, classes, class_names)
+    found = tuple(classes["train"])
+    _check_counts(root, rows, classes, found)
     paths, splits, labels = zip(*rows, strict=True)
-    return ListedImages(paths, splits, labels, class_names, skipped)
+    return ListedImages(paths, splits, labels, found, skipped)
+
+
+def _limit_split(
+    positions: "np.ndarray", labels: "np.ndarray", limit: int, listed: ListedImages
+) -> "np.ndarray":
+    return positions[limit_positions(labels[positions], limit, len(listed.class_names))]
 
 
 def _classes_of(source: Source, split: str) -> list[str]:
@@ -97,6 +142,24 @@ def _check_classes(root: Path, source: Source, classes: Mapping[str, list[str]])
             raise DataError(
                 f"{root}/{split}: {' and '.join(parts)}; every split needs the classes of train"
             )
+
+
+def _check_expected(root: Path, found: Sequence[str], expected: Sequence[str] | None) -> None:
+    if expected is None or sorted(expected) == sorted(found):
+        return
+    parts = [
+        f"{words} {', '.join(map(shown, names[:LISTED_NAMES]))}"
+        for words, names in (
+            ("not found:", sorted(set(expected) - set(found))),
+            ("found but not expected:", sorted(set(found) - set(expected))),
+            ("named twice:", sorted({name for name in expected if expected.count(name) > 1})),
+        )
+        if names
+    ]
+    raise DataError(
+        f"{root}/train: data.class_names expects {', '.join(map(shown, expected[:LISTED_NAMES]))}; "
+        f"{'; '.join(parts)}; mend data.class_names, or the folders"
+    )
 
 
 def _check_counts(

@@ -32,6 +32,7 @@ class ConvNetConfig(Section):
         filters: Filters of each convolution.
         kernel_size: Side of the square kernels, in pixels.
         pooling: For each convolution, whether 2x2 max pooling follows it.
+        flatten_dropout: Dropout rate before the first hidden layer, 0..1; 0 adds no layer.
         dense_units: Units of each hidden layer after the convolutions.
         dropout: Dropout rate after each hidden layer, 0..1; 0 adds no layer.
         activation: Activation of the convolutions and the hidden layers.
@@ -41,6 +42,7 @@ class ConvNetConfig(Section):
     filters: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     kernel_size: PositiveInt
     pooling: tuple[bool, ...]
+    flatten_dropout: DropoutRate
     dense_units: tuple[PositiveInt, ...]
     dropout: tuple[DropoutRate, ...]
     activation: Activation
@@ -68,8 +70,8 @@ def build_convnet(
         seed: Seed of the run.
 
     Returns:
-        An uncompiled model: raw pixels 0..255 `(batch, height, width, channels)` in, float32 class
-        probabilities `(batch, num_classes)` out.
+        An uncompiled model: raw pixels 0..255 `(batch, height, width, channels)` in, float32
+        class probabilities out, as `class_probabilities` gives them.
 
     Raises:
         ConfigError: If the image is too small for the convolutions and poolings.
@@ -89,6 +91,8 @@ def build_convnet(
         if pooled:
             layers.append(keras.layers.MaxPooling2D(2, name=f"pool{index}"))
     layers.append(keras.layers.Flatten(name="flatten"))
+    if config.flatten_dropout > 0:
+        layers.append(dropout("flatten_dropout", config.flatten_dropout, seed=seed))
     for index, (units, rate) in enumerate(zip(config.dense_units, config.dropout, strict=True), 1):
         layers.append(dense(f"dense{index}", units, activation=config.activation, seed=seed))
         if rate > 0:

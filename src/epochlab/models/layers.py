@@ -81,10 +81,14 @@ def dropout(name: str, rate: float, *, seed: int) -> "keras.layers.Layer":
 
 
 def class_probabilities(num_classes: int, *, seed: int) -> "keras.layers.Layer":
-    """Returns the softmax head: float32 `(batch, num_classes)`, also under mixed precision."""
+    """Returns the head: float32 probabilities, also under mixed precision.
+
+    Softmax `(batch, num_classes)`; for two classes a single sigmoid `(batch, 1)`, the probability
+    of class 1.
+    """
     return keras.layers.Dense(
-        num_classes,
-        activation="softmax",
+        1 if num_classes == 2 else num_classes,
+        activation="sigmoid" if num_classes == 2 else "softmax",
         dtype="float32",
         kernel_initializer=keras.initializers.GlorotUniform(seed=layer_seed(seed, "predictions")),
         name="predictions",

@@ -1,0 +1,95 @@
+"""The image files of a dataset: hashed once, decoded when their pixels are asked for."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epochlab.data.decoding import (
+    Aspect,
+    ColorMode,
+    Interpolation,
+    decode_image,
+    resize_image,
+)
+from epochlab.data.pixel_cache import THREADS
+from epochlab.data.sources import shown
+from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy_import("numpy")
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A list of image files and how they come to one size.
+
+    Attributes:
+        root: The folder that they lie in.
+        paths: Where each lies below `root`.
+        hashes: SHA-256 of each when it was listed, hexadecimal.
+        image_size: Height and width to come to, in pixels.
+        color_mode: As in `decode_image`.
+        interpolation: As in `resize_image`.
+        aspect: As in `resize_image`.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    hashes: Sequence[str]
+    image_size: tuple[int, int]
+    color_mode: ColorMode
+    interpolation: Interpolation
+    aspect: Aspect
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image, in pixels."""
+        return (*self.image_size, 3 if self.color_mode == "rgb" else 1)
+
+    def decode(self, position: int) -> "np.ndarray":
+        """Returns the pixels of one file, uint8 `image_shape`.
+
+        Raises:
+            DataError: If it cannot be decoded, with the reason alone; or if it is not the file any
+                more that was hashed.
+        """
+        content = _read(self.root / self.paths[position])
+        if hashlib.sha256(content).hexdigest() != self.hashes[position]:
+            raise DataError(
+                f"{shown(str(self.root / self.paths[position]))}: has changed since this run "
+                "listed it; leave the data alone while a run reads it, and start again"
+            )
+        image = decode_image(content, self.color_mode)
+        return resize_image(image, self.image_size, self.interpolation, self.aspect)
+
+    def read(self, positions: "np.ndarray") -> "np.ndarray":
+        """Decodes the files at `positions`, int64 `(m,)`, to uint8 `(m, *image_shape)`."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            decoded = list(pool.map(self.decode, positions.tolist()))
+        return np.stack(decoded) if decoded else np.empty((0, *self.image_shape), np.uint8)
+
+
+def hash_files(root: Path, paths: Sequence[str]) -> list[str]:
+    """Returns the SHA-256 of each file, hexadecimal.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), paths))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{shown(str(path))}: cannot be read ({error.strerror}); bring the file back, or "
+            "change its rights"
+        ) from error
