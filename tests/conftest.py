@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from epochlab.config import load_config
 from epochlab.session import ExperimentConfig
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+MNIST_EXPERIMENTS = [name for name in EXPERIMENTS if name.endswith("_mnist")]
 
 # In the tests' own process too; the scripts set these by themselves.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -58,6 +60,26 @@ def make_digits(path: Path, *, train: int = 200, test: int = 50, side: int = 12)
         arrays |= {f"x_{name}": images, f"y_{name}": labels.astype(np.uint8)}
     np.savez(path, **arrays)
     return path
+
+
+def make_photographs(root: Path, **counts: int) -> Path:
+    """Writes JPEG files `root/SPLIT/CLASS/CLASS.N.jpg`: cats are striped across, dogs upright.
+
+    Args:
+        root: The folder to make.
+        counts: Images per class of each split, as in `train=10`.
+    """
+    generator = np.random.default_rng(0)
+    for split, count in counts.items():
+        for name, axis in (("cat", 0), ("dog", 1)):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 90, (80, 100, 3), np.uint8)
+                stripes = np.arange(pixels.shape[axis]) // 10 % 2 == number % 2
+                pixels[(slice(None),) * axis + (stripes,)] += 120
+                Image.fromarray(pixels).save(folder / f"{name}.{number}.jpg")
+    return root
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Reading a directory of images: what is accepted, what is refused, what is decoded once."""
 
 import io
+import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +37,12 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """train, validation and test with 4, 2 and 3 images of each of two classes."""
     monkeypatch.setenv("EPOCHLAB_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "photographs"
-    for split, count in (("train", 4), ("validation", 2), ("test", 3)):
+    for split, first, count in (("train", 0, 4), ("validation", 30, 2), ("test", 60, 3)):
         for name, (red, green, blue) in CLASSES.items():
             folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                content = encode(picture((red, green + number, blue)))
+                content = encode(picture((red, green + first + number, blue)))
                 (folder / f"{name}.{number}.jpg").write_bytes(content)
     return root
 
@@ -47,12 +50,17 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def load(root: Path, **changes: object) -> ImageData:
     settings: dict[str, object] = {
         "path": str(root),
+        "class_names": None,
         "limit": None,
+        "skip_list": None,
         "image_size": (8, 8),
         "color_mode": "rgb",
         "interpolation": "bilinear",
         "aspect": "stretch",
         "on_bad": "error",
+        "cache_limit": 1.0,
+        "class_weight": None,
+        "augment": None,
     }
     return load_directory(DirectoryConfig.model_validate(settings | changes))
 
@@ -71,8 +79,8 @@ def test_splits_classes_and_pixels(photographs: Path):
         "train": 8, "validation": 4, "test": 6,
     }  # fmt: skip
     assert data.image_shape == (8, 8, 3)
-    assert data.train.images.dtype == np.uint8
-    for image, label in zip(data.train.images, data.train.labels, strict=True):
+    assert data.train.images[:].dtype == np.uint8
+    for image, label in zip(data.train.images[:], data.train.labels, strict=True):
         red, blue = image[..., 0].mean(), image[..., 2].mean()
         assert (red > blue) == (data.class_names[label] == "red")
 
@@ -89,9 +97,9 @@ def test_second_load_takes_the_pixels_from_the_cache(photographs: Path, monkeypa
     def fail(*arguments: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("epochlab.data.directory.decode_image", fail)
+    monkeypatch.setattr("epochlab.data.image_files.decode_image", fail)
     again = load(photographs)
-    np.testing.assert_array_equal(again.train.images, first.train.images)
+    np.testing.assert_array_equal(again.train.images[:], first.train.images[:])
     assert again.fingerprint == first.fingerprint
 
 
@@ -101,19 +109,19 @@ def test_changed_file_is_decoded_again(photographs: Path):
     changed.write_bytes(encode(picture((0, 0, 0))))
     after = load(photographs)
     position = after.train.names.index("train/red/red.0.jpg")
-    assert after.train.images[position].max() < 20 < before.train.images[position].max()
+    assert after.train.images[[position]].max() < 20 < before.train.images[[position]].max()
     assert after.fingerprint != before.fingerprint
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
 def test_damaged_cache_entry_is_made_again(photographs: Path, tmp_path: Path, damage):
-    first = load(photographs).train.images
+    first = load(photographs).train.images[:]
     (entry,) = (tmp_path / "cache" / "pixels").iterdir()
     if damage is None:
         (entry / "bad.json").unlink()
     else:
         (entry / "pixels.npy").write_bytes(damage)
-    np.testing.assert_array_equal(load(photographs).train.images, first)
+    np.testing.assert_array_equal(load(photographs).train.images[:], first)
 
 
 def test_cache_holds_nothing_half_made(photographs: Path, tmp_path: Path):
@@ -139,6 +147,12 @@ def test_no_validation_folder_is_no_validation(photographs: Path):
     assert load(photographs).validation is None
 
 
+def break_checksum(png: bytes) -> bytes:
+    """Changes one byte of the pixels, so that the chunk's CRC does not fit."""
+    place = png.index(b"IDAT") + 40
+    return png[:place] + bytes([png[place] ^ 255]) + png[place + 1 :]
+
+
 BAD_FILES: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("empty", lambda _: b"", "is empty"),
     ("text", lambda _: b"hello", "is no image"),
@@ -146,6 +160,8 @@ BAD_FILES: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("half", lambda content: content[: len(content) // 2], "cut off"),
     ("cut at 95 %", lambda content: content[: int(len(content) * 0.95)], "cut off"),
     ("tiff", lambda _: encode(picture((1, 2, 3)), "TIFF"), "TIFF"),
+    ("webp", lambda _: encode(Image.new("RGBA", (20, 20), (1, 2, 3, 99)), "WEBP"), "transparency"),
+    ("bad CRC", lambda _: break_checksum(encode(picture((1, 2, 3)), "PNG")), "damaged"),
     ("avif", lambda _: b"\0\0\0\x1cftypavif" + b"\0" * 40, "AVIF"),
 ]
 
@@ -165,7 +181,7 @@ def test_bad_files_are_left_out_and_recorded_when_asked(photographs: Path):
     data = load(photographs, on_bad="skip")
     assert "train/red/red.1.jpg" not in data.train.names
     assert "is no image" in data.skipped["train/red/red.1.jpg"]
-    assert data.train.images.min(axis=(1, 2, 3)).max() > 0  # no zeros in place of the bad one
+    assert data.train.images[:].max(axis=(1, 2, 3)).min() > 0  # no zeros in place of the bad one
 
 
 def test_too_many_bad_files_are_refused_even_then(photographs: Path):
@@ -180,6 +196,212 @@ def test_other_files_are_skipped_and_recorded(photographs: Path):
     (photographs / "train" / "red" / ".DS_Store").write_bytes(b"")
     skipped = load(photographs).skipped
     assert set(skipped) == {"train/red/notes.txt", "train/red/link.jpg"}
+
+
+def test_dataset_too_large_for_the_cache_is_streamed(photographs: Path, tmp_path: Path):
+    cached = load(photographs)
+    streamed = load(photographs, cache_limit=1e-7)
+    for name, split in cached.splits.items():
+        other = streamed.splits[name]
+        np.testing.assert_array_equal(other.images[:], split.images[:])
+        assert other.labels.tolist() == split.labels.tolist()
+    assert streamed.fingerprint == cached.fingerprint
+    checked = [file.name for file in (tmp_path / "cache" / "checked").rglob("*") if file.is_file()]
+    assert checked == ["bad.json"]
+
+
+def test_streamed_bad_file_is_found_before_training(photographs: Path):
+    (photographs / "train" / "red" / "red.1.jpg").write_bytes(b"hello")
+    refuse(photographs, "train/red/red.1.jpg", "is no image", cache_limit=0)
+
+
+def test_streamed_file_that_changes_after_the_start_is_named(photographs: Path):
+    data = load(photographs, cache_limit=0)
+    (photographs / data.train.names[2]).write_bytes(encode(picture((9, 9, 9))))
+    with pytest.raises(DataError, match="has changed") as caught:
+        data.train.images[[1, 2, 3]]
+    assert data.train.names[2] in str(caught.value)
+    (photographs / data.train.names[1]).unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        data.train.images[[1]]
+
+
+def test_entries_used_longest_ago_make_room(photographs: Path, tmp_path: Path):
+    entry_bytes = 18 * 8 * 8 * 3
+    entries = tmp_path / "cache" / "pixels"
+    load(photographs)
+    (first,) = entries.iterdir()
+    load(photographs, interpolation="nearest")
+    (second,) = set(entries.iterdir()) - {first}
+    os.utime(second, (1, 1))
+    load(photographs, interpolation="area", cache_limit=2.5 * entry_bytes / 2**30)
+    left = set(entries.iterdir())
+    assert first in left
+    assert second not in left
+    assert len(left) == 2
+
+
+def test_two_loads_at_once_make_one_whole_entry(photographs: Path, tmp_path: Path):
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load(photographs).train.images[:], range(8)))
+    for pixels in loaded[1:]:
+        np.testing.assert_array_equal(pixels, loaded[0])
+    assert len(list((tmp_path / "cache" / "pixels").iterdir())) == 1
+
+
+def test_files_on_the_skip_list_are_left_out_and_recorded(photographs: Path, tmp_path: Path):
+    skip = {"train/red/red.1.jpg": "exact duplicate", "test/blue/blue.0.jpg": "is empty"}
+    file = tmp_path / "skip.json"
+    file.write_text(json.dumps({"format": 1, "folder": "photographs", "skip": skip}))
+    data = load(photographs, skip_list=str(file))
+    assert not set(skip) & {*data.train.names, *data.test.names}
+    assert len(data.train) == 7
+    assert data.skipped == skip
+
+
+def test_skip_list_that_empties_a_class_is_refused(photographs: Path, tmp_path: Path):
+    skip = {f"train/red/red.{number}.jpg": "bad" for number in range(4)}
+    file = tmp_path / "skip.json"
+    file.write_text(json.dumps({"format": 1, "skip": skip}))
+    refuse(photographs, "train/red", skip_list=str(file))
+
+
+def test_expected_classes_are_compared_with_those_found(photographs: Path):
+    assert load(photographs, class_names=("red", "blue")).class_names == ("blue", "red")
+    refuse(photographs, "not found: green", "expected: red", class_names=("blue", "green"))
+    refuse(photographs, "named twice: red", class_names=("blue", "red", "red"))
+
+
+def test_balanced_class_weights(photographs: Path):
+    assert load(photographs).class_weights is None
+    for number in range(4, 12):
+        content = encode(picture((220, 100 + number, 20)))
+        (photographs / "train" / "red" / f"red.{number}.jpg").write_bytes(content)
+    weights = load(photographs, class_weight="balanced").class_weights
+    assert weights == {0: 16 / (2 * 4), 1: 16 / (2 * 12)}
+
+
+def copy_into(photographs: Path, name: str, place: str) -> None:
+    (photographs / place).write_bytes((photographs / name).read_bytes())
+
+
+def test_test_images_that_are_trained_on_are_refused(photographs: Path):
+    copy_into(photographs, "train/red/red.0.jpg", "test/red/red.9.jpg")
+    refuse(photographs, "1 of 11 validation and test images", "test/red/red.9.jpg", "check-data")
+
+
+def test_image_under_two_labels_is_refused(photographs: Path):
+    copy_into(photographs, "train/red/red.0.jpg", "train/blue/blue.9.jpg")
+    refuse(photographs, "2 of 19 images are under two labels", "blue.9.jpg", "red.0.jpg")
+
+
+def test_few_repeated_images_are_a_warning_in_the_record(photographs: Path):
+    for number in range(100):
+        content = encode(picture((220, 20, 20 + number)))
+        (photographs / "test" / "red" / f"more.{number}.jpg").write_bytes(content)
+    copy_into(photographs, "train/red/red.0.jpg", "test/red/red.9.jpg")
+    data = load(photographs)
+    assert data.describe()["warnings"] == [
+        "1 of 111 validation and test images are in another split too, byte for byte: "
+        "test/red/red.9.jpg"
+    ]
+
+
+def test_class_with_two_training_images_is_a_warning(photographs: Path):
+    for number in (2, 3):
+        (photographs / "train" / "red" / f"red.{number}.jpg").unlink()
+    assert load(photographs).warnings == ("classes with hardly any training images: red (2)",)
+
+
+def test_names_that_utf_8_cannot_say_are_escaped_in_tables(photographs: Path):
+    content = encode(picture((220, 20, 90)))
+    with open(os.fsencode(photographs) + b"/train/red/\xff\n.jpg", "wb") as file:
+        file.write(content)
+    names = load(photographs).train.names
+    assert r"train/red/\udcff\n.jpg" in names
+
+
+def test_what_is_no_regular_file_is_neither_opened_nor_followed(photographs: Path):
+    red = photographs / "train" / "red"
+    (red / "dead.jpg").symlink_to("nowhere.jpg")
+    (red / "loop.jpg").symlink_to("loop.jpg")
+    (photographs / "train" / "linked").symlink_to(red)
+    os.mkfifo(red / "pipe.jpg")
+    data = load(photographs)
+    assert data.class_names == ("blue", "red")
+    assert set(data.skipped) == {
+        "train/linked", "train/red/dead.jpg", "train/red/loop.jpg", "train/red/pipe.jpg",
+    }  # fmt: skip
+
+
+def test_names_of_every_kind_are_read(photographs: Path):
+    names = [
+        "a b.jpg", "ü.jpg", "u\u0308.jpg", "-rf.jpg", "'quoted', \"twice\".JPG", "x" * 251 + ".jpg",
+    ]  # fmt: skip
+    for number, name in enumerate(names):
+        content = encode(picture((220, 120 + number, 20)))
+        (photographs / "train" / "red" / name).write_bytes(content)
+    read = load(photographs).train.names
+    assert {f"train/red/{name}" for name in names} <= set(read)
+
+
+def test_odd_sizes_come_to_the_one_size(photographs: Path):
+    for number, size in enumerate([(1, 1), (1, 3000), (3000, 1)]):
+        content = encode(Image.new("RGB", size, (200 + number, 0, 0)))
+        (photographs / "train" / "red" / f"odd.{number}.jpg").write_bytes(content)
+    data = load(photographs)
+    odd = [index for index, name in enumerate(data.train.names) if "odd" in name]
+    assert data.train.images[odd].shape == (3, 8, 8, 3)
+    assert data.train.images[odd][..., 0].min() > 150
+
+
+def test_webp_named_jpg_is_read_by_its_content(photographs: Path):
+    content = encode(picture((220, 140, 20)), "WEBP")
+    (photographs / "train" / "red" / "red.1.jpg").write_bytes(content)
+    data = load(photographs)
+    (pixels,) = data.train.images[[data.train.names.index("train/red/red.1.jpg")]]
+    assert abs(pixels[..., 1].mean() - 145) < 10
+
+
+def test_exif_orientation_is_not_applied():
+    image = Image.new("RGB", (8, 4), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    assert decode_image(encode(image, "JPEG", exif=exif), "rgb").shape == (4, 8, 3)
+
+
+def test_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (6, 6), colour) for colour in ((250, 0, 0), (0, 0, 250))]
+    content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    pixels = decode_image(content, "rgb")
+    assert pixels.shape == (6, 6, 3)
+    assert (pixels[0, 0] == (250, 0, 0)).all()
+
+
+def test_class_that_loses_every_image_is_refused_even_when_bad_files_are_skipped(photographs: Path):
+    for number in range(100):
+        content = encode(picture((220, 20, 20 + number)))
+        (photographs / "train" / "red" / f"more.{number}.jpg").write_bytes(content)
+    for file in (photographs / "validation" / "blue").iterdir():
+        file.write_bytes(b"hello")
+    refuse(photographs, "validation: no image", "is left of blue", on_bad="skip")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folder_without_rights_is_named(photographs: Path):
+    place = photographs / "train" / "red"
+    place.chmod(0)
+    try:
+        refuse(photographs, "train/red", "Permission denied")
+    finally:
+        place.chmod(0o755)
+
+
+def test_file_and_empty_folder_in_place_of_the_dataset(photographs: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path / "file", "a file, not a folder")
+    refuse(tmp_path / "empty", "has no folder train, found nothing")
 
 
 def test_missing_folder_and_missing_splits(photographs: Path, tmp_path: Path):

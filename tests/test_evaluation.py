@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from epochlab.data.images import Split
-from epochlab.evaluation import Evaluation, evaluate, find_mistakes, format_predictions
+from epochlab.evaluation import (
+    Evaluation,
+    evaluate,
+    find_mistakes,
+    format_predictions,
+    to_probabilities,
+)
 
 
 @pytest.fixture
@@ -22,6 +28,22 @@ def scored() -> Evaluation:
         [0.2, 0.2, 0.6],
     ]
     return Evaluation(np.array(probabilities), np.array([0, 1, 1, 2, 0], np.int32))
+
+
+def test_one_sigmoid_gives_the_probabilities_of_both_classes():
+    probabilities = to_probabilities(np.array([[0.25], [0.875]], np.float32))
+    assert probabilities.tolist() == [[0.75, 0.25], [0.125, 0.875]]
+
+
+def test_sigmoid_model_scores_like_a_softmax_over_its_logit_and_zero():
+    logits = np.array([-2.0, 0.5, 3.0])
+    labels = np.array([0, 0, 1], np.int32)
+    sigmoid = Evaluation(to_probabilities(1 / (1 + np.exp(-logits))[:, None]), labels)
+    pairs = np.stack([np.zeros(3), logits], axis=1)
+    softmax = Evaluation(to_probabilities(pairs, from_logits=True), labels)
+    assert sigmoid.loss == pytest.approx(softmax.loss)
+    assert sigmoid.accuracy == softmax.accuracy == 2 / 3
+    assert sigmoid.confusion.tolist() == [[1, 1], [0, 1]]
 
 
 def test_confusion_has_truth_in_rows_and_prediction_in_columns(scored: Evaluation):

@@ -24,6 +24,7 @@ BUILDERS = {
     "convnet_mnist": build_convnet,
     "custom_dense_mnist": build_custom_dense,
 }
+CATS_DOGS = ("cats_dogs_baseline", "cats_dogs_augmented")
 
 
 def build(experiment: str, *overrides: str, shape: tuple[int, int, int] = (28, 28, 1)):
@@ -52,6 +53,29 @@ def layer_kinds(model: keras.Model) -> list[str]:
 )
 def test_shipped_config_has_the_tabled_parameter_count(experiment: str, parameters: int):
     assert build(experiment).count_params() == parameters
+
+
+@pytest.mark.parametrize("experiment", CATS_DOGS)
+def test_cats_dogs_networks_have_the_tabled_parameter_count(experiment: str):
+    config = load_experiment(experiment)
+    model = build_convnet(config.model, (150, 150, 3), 2, config.seed)
+    assert model.count_params() == 3_453_121
+    assert model.output_shape == (None, 1)
+    assert ("flatten_dropout" in [layer.name for layer in model.layers]) == (
+        experiment == "cats_dogs_augmented"
+    )
+
+
+def test_two_classes_have_one_sigmoid_and_three_a_softmax():
+    config = load_experiment("cats_dogs_baseline")
+    for num_classes, units, activation in ((2, 1, "sigmoid"), (3, 3, "softmax")):
+        head = build_convnet(config.model, (150, 150, 3), num_classes, 1).layers[-1]
+        assert (head.units, head.activation.__name__) == (units, activation)
+
+
+def test_a_thousand_classes_build():
+    config = load_experiment("cats_dogs_baseline")
+    assert build_convnet(config.model, (64, 64, 3), 1_000, 1).output_shape == (None, 1_000)
 
 
 def test_relu_mlp_has_activations_without_dense_layers_between():

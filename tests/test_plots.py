@@ -12,7 +12,7 @@ from PIL import Image
 from epochlab.errors import EnvironmentFault
 from epochlab.figures import figure_file
 from epochlab.model_picture import draw_model, find_drawing_program
-from epochlab.plots import plot_confusion, plot_curve, plot_mistakes
+from epochlab.plots import plot_augmentation, plot_confusion, plot_curve, plot_mistakes
 
 PROVENANCE = {"run": "lenet_mnist/20250101-seed1", "note": "größer → 日"}
 BLUE = (0, 114, 178)
@@ -283,3 +283,16 @@ def test_graphviz_is_the_fallback(tmp_path, monkeypatch):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / "none"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_drawing_program() == str(program)
+
+
+def test_augmentation_sheet_shows_the_original_and_every_pass(tmp_path):
+    generator = np.random.default_rng(0)
+    original = generator.integers(0, 256, (20, 30, 3), np.uint8)
+    changed = generator.integers(0, 256, (7, 20, 30, 3), np.uint8)
+    path = tmp_path / "augmentation.png"
+    plot_augmentation(path, original, changed, title="a.jpg", provenance={"run": "1"})
+    with Image.open(path) as picture:
+        assert picture.text["run"] == "1"
+        assert picture.width > picture.height
+    with pytest.raises(ValueError, match="uint8"):
+        plot_augmentation(path, original / 255, changed / 255, title="", provenance={})

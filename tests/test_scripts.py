@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import EXPERIMENTS, SCRIPTS, load_experiment, make_digits
+from conftest import EXPERIMENTS, MNIST_EXPERIMENTS, SCRIPTS, load_experiment, make_digits
 from PIL import Image
 
 from epochlab.data.mnist import MnistConfig, load_mnist
@@ -49,7 +49,7 @@ def wide_digits(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", MNIST_EXPERIMENTS)
 def test_experiment_leaves_a_complete_run(experiment, run_script, wide_digits, tmp_path):
     finished = run_script(experiment, *small(wide_digits), "--out", "here")
     run = run_folder(finished, tmp_path)

@@ -144,7 +144,8 @@ def plot_augmentation(
     side = 1.4
     with figure_file(path, ((columns + 1.3) * side, rows * side), provenance, crop=True) as figure:
         share = 1 / (columns + 1.3)
-        _draw_image(figure.add_axes((0, 1 - 1 / rows, share, 1 / rows)), original, "original")
+        first = figure.add_axes((0, 1 - 1 / rows, 0.97 * share, 0.97 / rows))
+        _draw_image(first, original, "original")
         for position, pixels in enumerate(changed):
             row, column = divmod(position, columns)
             left, bottom = (column + 1.3) * share, 1 - (row + 1) / rows

@@ -1,11 +1,8 @@
 """What holds for the whole process: the backend, seeds, determinism, precision."""
 
-import contextlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
+from epochlab.quiet import held_back_stderr
 from epochlab.training_config import TrainingConfig
 
 
@@ -16,38 +13,23 @@ def prepare_tensorflow(config: TrainingConfig, seed: int) -> None:
         config: The `training` section.
         seed: Seed of the run.
     """
-    # Models, callbacks and batches here are TensorFlow's, whatever a user's keras.json says.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _held_back_stderr():
-        import keras
-        import tensorflow as tf
+    load_tensorflow()
+    import keras
+    import tensorflow as tf
 
-        tf.config.list_logical_devices()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
-@contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
-    """Keeps what the process writes to stderr, C++ included, unless the block fails.
+def load_tensorflow() -> None:
+    """Loads TensorFlow and Keras on top of it, quietly. Without a training, call this first."""
+    # Models, callbacks and batches here are TensorFlow's, whatever a user's keras.json says.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with held_back_stderr():
+        import keras  # noqa: F401, for its side effects: it picks the backend
+        import tensorflow as tf
 
-    TensorFlow says on every start, at no log level to be silenced, that oneDNN is on and that there
-    is no GPU. `environment.json` records both.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held_back.seek(0)
-            os.write(2, held_back.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        tf.config.list_logical_devices()

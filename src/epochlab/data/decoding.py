@@ -21,9 +21,13 @@ Aspect = Literal["stretch", "crop", "pad"]
 # Ten times a large photograph; a picture of 30,000 x 30,000 pixels would take 2.7 GB to unpack.
 MAXIMUM_PIXELS = 2**28
 
+# Flags for transparency and animation in the header of an extended WebP file
+# (https://developers.google.com/speed/webp/docs/riff_container). TensorFlow reads only plain ones.
+WEBP_UNREADABLE = 0x10 | 0x02
+
 
 def decode_image(content: bytes, color_mode: ColorMode) -> "np.ndarray":
-    """Decodes a JPEG, PNG, GIF, BMP or WebP by its content, whatever its name.
+    """Decodes a JPEG, PNG, GIF, BMP or plain WebP by its content, whatever its name.
 
     Grey, palette, CMYK and 1-bit images become RGB, or grey where that is asked for; transparency
     is dropped; of 16 bits per channel the upper 8 are kept; of an animation the first frame; an
@@ -108,6 +112,8 @@ def _explain(content: bytes, message: str) -> str:
         return "is a web page, not an image"
     if start.startswith((b"ii*\0", b"mm\0*")):
         return "is a TIFF image, which cannot be read; convert it to PNG"
+    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8X" and content[20] & WEBP_UNREADABLE:
+        return "is a WebP image with transparency or animation; convert it to PNG"
     if b"ftyp" in content[:12]:
         return "is a HEIC, AVIF or video file, which cannot be read; convert it to JPEG"
     if "Unknown image file format" in message:

@@ -111,7 +111,7 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         train=train,
         validation=splits["validation"],
         test=test,
-        class_names=listed.class_names,
+        class_names=tuple(map(shown, listed.class_names)),
         source=config.path,
         fingerprint=_fingerprint(files),
         skipped={shown(path): why for path, why in {**listed.skipped, **stored.bad}.items()},
@@ -159,8 +159,13 @@ def _make_split(
     if not len(positions):
         return None
     labels = np.array(listed.labels, np.int32)[positions]
-    if len(np.unique(labels)) != len(listed.class_names):
-        raise DataError(f"{name}: a class has no image left that can be decoded")
+    lost = sorted(set(range(len(listed.class_names))) - set(labels.tolist()))
+    if lost:
+        words = ", ".join(shown(listed.class_names[label]) for label in lost[:LISTED_FILES])
+        raise DataError(
+            f"{files.root}/{name}: no image that can be decoded is left of {words}; mend the files "
+            "that `epochlab check-data` names, or remove the class from every split"
+        )
     names = tuple(shown(listed.paths[position]) for position in positions)
     read = files.read if stored.pixels is None else stored.pixels.__getitem__
     return Split(StoredImages(read, positions, files.image_shape), labels, names)

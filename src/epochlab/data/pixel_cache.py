@@ -6,8 +6,9 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
+from epochlab.quiet import held_back_stderr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +180,27 @@ def _decode_all(
             if pixels is not None:
                 pixels[position] = decoded
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with (
+        held_back_stderr(),
+        _progress(len(paths)) as advance,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
         for first in range(0, len(paths), SUBMITTED):
-            list(pool.map(decode_one, range(first, min(first + SUBMITTED, len(paths)))))
+            positions = range(first, min(first + SUBMITTED, len(paths)))
+            list(pool.map(decode_one, positions))
+            advance(len(positions))
     return bad
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Says that something takes its time; on a terminal with a bar and the time left."""
+    if not sys.stdout.isatty():
+        print(f"decoding {total:,} images, once", flush=True)
+        yield lambda _: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(f"decoding {total:,} images, once", total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,1 +1,1 @@
-"""What is wrong with a directory of images, before anything is trained on it."""
+"""`epochlab check-data`: what is wrong with a folder of images, and which files to leave out."""

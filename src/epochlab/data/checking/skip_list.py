@@ -1,40 +1,84 @@
-"""The list of files that a loader leaves out."""
+"""The skip list: files below a folder that training leaves out, each with a reason."""
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from epochlab.errors import DataError
 
-FORMAT = 1
+SKIP_FORMAT = 1
+SKIP_NAME = "skip.json"
+REMEDY = "make one with `epochlab check-data DIR`, or set data.skip_list to null"
+
+
+def format_skip_list(folder: str, skip: Mapping[str, str]) -> str:
+    """Returns the text of a skip list.
+
+    It is ASCII, so that file names survive that are not UTF-8.
+
+    Args:
+        folder: The folder that was checked, as it was given.
+        skip: Path below it, with `/` between folders, -> reason.
+    """
+    content = {"format": SKIP_FORMAT, "folder": folder, "skip": dict(sorted(skip.items()))}
+    return json.dumps(content, indent=2) + "\n"
 
 
 def read_skip_list(path: Path) -> dict[str, str]:
-    """Reads a `skip.json`, as `epochlab check-data` writes it.
-
-    Args:
-        path: The file: `{"format": 1, "folder": ..., "skip": {"train/cat/1.jpg": "reason"}}`.
+    """Reads what `epochlab check-data` wrote, or what somebody wrote in its place.
 
     Returns:
-        Path of each file to leave out, below the dataset's folder -> reason.
+        Path of each file to leave out, below the folder of the images, with `/` between folders,
+        -> reason, in the order of the paths.
 
     Raises:
-        DataError: If the file is missing, damaged or of another layout.
+        DataError: If there is no such file, or it is no skip list.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected a skip list, got {_name_type(content)}; {REMEDY}")
+    if content.get("format") != SKIP_FORMAT:
+        given = json.dumps(content.get("format"))[:40] if "format" in content else "none"
         raise DataError(
-            f"{path}: cannot be read as a skip list ({error}); expected the skip.json of "
-            "`epochlab check-data`; make it again, or set data.skip_list to null"
-        ) from error
-    skip = content.get("skip") if isinstance(content, dict) else None
-    if (
-        not isinstance(skip, dict)
-        or content.get("format") != FORMAT
-        or not all(isinstance(reason, str) for reason in skip.values())
-    ):
-        raise DataError(
-            f"{path}: not a skip list; expected an object with format {FORMAT} and skip, an object "
-            "from file to reason; make it again with `epochlab check-data`"
+            f"{path}: expected a skip list with format {SKIP_FORMAT}, got format {given}; {REMEDY}"
         )
-    return skip
+    skip = content.get("skip")
+    if not isinstance(skip, dict):
+        given = _name_type(skip) if "skip" in content else "none"
+        raise DataError(f"{path}: skip: expected paths and reasons, got {given}; {REMEDY}")
+    for name, reason in skip.items():
+        _check_entry(path, name, reason)
+    return dict(sorted(skip.items()))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such skip list; {REMEDY}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); {REMEDY}") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is no skip list: nested too deeply; {REMEDY}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is no skip list: {error}; {REMEDY}") from error
+
+
+def _check_entry(path: Path, name: str, reason: object) -> None:
+    shown = json.dumps(name)
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts or str(PurePosixPath(name)) != name:
+        raise DataError(
+            f"{path}: skip: {shown}: expected a path below the folder of the images, as in "
+            f'"train/cat/1.jpg"; {REMEDY}'
+        )
+    if not isinstance(reason, str):
+        raise DataError(
+            f"{path}: skip: {shown}: expected a reason in words, got {_name_type(reason)}; {REMEDY}"
+        )
+
+
+def _name_type(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")

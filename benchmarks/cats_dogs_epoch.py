@@ -1,0 +1,181 @@
+"""A whole epoch of cats against dogs, validation included, beside the article's own flow.
+
+Each round runs, each in a process of its own: the script in float32, the script in
+`mixed_bfloat16`, and what the article does: `ImageDataGenerator.flow_from_directory` into
+`fit` of the same network compiled as Keras does it by default. The first epoch of each process,
+which traces, compiles and fills our cache, is left out. Quote the ratios: the machine's speed
+drifts, and the parts of a round are close in time. `--waiting` tells instead what share of an
+epoch the training step waits for its next batch.
+
+    python benchmarks/cats_dogs_epoch.py data/cats_dogs --rounds 3
+    python benchmarks/cats_dogs_epoch.py data/cats_dogs --waiting
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
+
+
+def time_script(experiment: str, data: Path, epochs: int, precision: str) -> list[float]:
+    """Returns the seconds of each epoch but the first, as the run's `history.csv` has them."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, str(ROOT / "scripts" / f"{experiment}.py"), "--out", out]
+        settings = (
+            f"data.path={data}",
+            f"training.epochs={epochs}",
+            f"training.precision={precision}",
+        )
+        command += [word for setting in settings for word in ("--set", setting)]
+        subprocess.run(command, check=True, capture_output=True)
+        (history,) = Path(out).glob("*/*/history.csv")
+        with history.open() as rows:
+            return [float(row["seconds"]) for row in csv.DictReader(rows)][1:]
+
+
+def time_article(experiment: str, data: Path, epochs: int) -> list[float]:
+    """Returns the same for the article's flow, run in a process of its own."""
+    command = [sys.executable, __file__, str(data), "--article", experiment, str(epochs)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def load_experiment(experiment: str, data: Path):
+    """Returns the experiment's shipped config with `data` as its folder."""
+    import runpy
+
+    from epochlab.config import load_config
+
+    script = runpy.run_path(str(ROOT / "scripts" / f"{experiment}.py"))
+    config_path = ROOT / "configs" / f"{experiment}.yaml"
+    return load_config(script["CatsDogsExperiment"], config_path, [f"data.path={data}"]).config
+
+
+def run_article(experiment: str, data: Path, epochs: int) -> None:
+    """Trains as the article does and prints the seconds of each epoch but the first."""
+    import keras
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    from epochlab.models.convnet import build_convnet
+
+    config = load_experiment(experiment, data)
+    augment = config.data.augment
+    changes = {} if augment is None else augment.model_dump()
+    batch_size, steps = config.training.batch_size, config.training.steps_per_epoch
+
+    def flow(generator: ImageDataGenerator, split: str):
+        return generator.flow_from_directory(
+            data / split,
+            target_size=config.data.image_size,
+            batch_size=batch_size,
+            class_mode="binary",
+        )
+
+    raw = config.model.model_copy(update={"scaling": "raw"})
+    model = build_convnet(raw, (*config.data.image_size, 3), 2, config.seed)
+    model.compile(
+        loss="binary_crossentropy",
+        optimizer=keras.optimizers.RMSprop(learning_rate=1e-4),
+        metrics=["acc"],
+    )
+    seconds = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.started = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds.append(time.perf_counter() - self.started)
+
+    model.fit(
+        flow(ImageDataGenerator(rescale=1.0 / 255, **changes), "train"),
+        steps_per_epoch=steps,
+        epochs=epochs,
+        validation_data=flow(ImageDataGenerator(rescale=1.0 / 255), "validation"),
+        callbacks=[Clock()],
+        verbose=0,
+    )
+    print(json.dumps(seconds[1:]))
+
+
+def measure_waiting(experiment: str, data: Path) -> float:
+    """Returns the share of an epoch's training, 0..1, in which the step waits for a batch."""
+    from epochlab.data.batches import training_batches
+    from epochlab.data.directory import load_directory
+    from epochlab.models.convnet import build_convnet
+    from epochlab.process import prepare_tensorflow
+    from epochlab.training import compile_classifier, count_epoch_steps
+
+    config = load_experiment(experiment, data)
+    prepare_tensorflow(config.training, config.seed)
+    images = load_directory(config.data)
+    model = build_convnet(config.model, images.image_shape, images.num_classes, config.seed)
+    compile_classifier(model, config.training)
+    batches = iter(
+        training_batches(
+            images.train,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            augment=config.data.augment,
+        )
+    )
+    for _ in range(5):
+        model.train_on_batch(*next(batches))
+    waited, started = 0.0, time.perf_counter()
+    for _ in range(count_epoch_steps(config.training, images)):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        model.train_on_batch(*batch)
+    return waited / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Prints one table row per experiment: seconds of an epoch on each side, and both ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, metavar="DATA", help="a prepared folder")
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: both")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="per process, the first not counted")
+    parser.add_argument("--waiting", action="store_true")
+    parser.add_argument("--article", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    data = arguments.data.absolute()
+    if arguments.article:
+        run_article(arguments.article[0], data, int(arguments.article[1]))
+        return
+    experiments = arguments.experiments or EXPERIMENTS
+    if arguments.waiting:
+        for experiment in experiments:
+            print(f"{experiment}: waits for data {measure_waiting(experiment, data):.1%}")
+        return
+    print("| experiment | article, s | float32, s | ratio | mixed_bfloat16, s | ratio |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for experiment in experiments:
+        rounds: list[list[float]] = []
+        for _ in range(arguments.rounds):
+            sides = [time_article(experiment, data, arguments.epochs)]
+            for precision in ("float32", "mixed_bfloat16"):
+                sides.append(time_script(experiment, data, arguments.epochs, precision))
+            rounds.append([statistics.median(seconds) for seconds in sides])
+        article, *ours = ([round_[side] for round_ in rounds] for side in range(3))
+        cells = [f"{statistics.median(article):.1f}"]
+        for side in ours:
+            ratios = [slow / fast for slow, fast in zip(article, side, strict=True)]
+            cells.append(f"{statistics.median(side):.1f}")
+            cells.append(
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            )
+        print(f"| {experiment} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

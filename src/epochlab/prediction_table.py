@@ -1,0 +1,66 @@
+"""Predictions as text: CSV or JSON, piece by piece as they come."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from epochlab.data.sources import shown
+from epochlab.prediction import Prediction
+
+# A spreadsheet computes a cell that begins so, and a command takes it for an option.
+FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def format_csv(predictions: Iterable[Prediction], top: int) -> Iterator[str]:
+    """Yields the header and a line per prediction; nothing where there is no prediction.
+
+    Args:
+        predictions: What to write.
+        top: Write this many classes, the likeliest first.
+    """
+    begun = False
+    for prediction in predictions:
+        if not begun:
+            pairs = [(f"class_{rank}", f"probability_{rank}") for rank in range(2, top + 1)]
+            yield _csv_line(["file", "class", "probability", *(cell for p in pairs for cell in p)])
+            begun = True
+        cells = [shown_path(prediction.file)]
+        for name, probability in prediction.ranked(top):
+            cells += [shown(name), f"{probability:.6f}"]
+        yield _csv_line(cells)
+
+
+def format_json(predictions: Iterable[Prediction], top: int | None) -> Iterator[str]:
+    """Yields the pieces of a JSON list; nothing where there is no prediction.
+
+    Args:
+        predictions: What to write.
+        top: Write this many classes, the likeliest first, or None for all.
+    """
+    begun = False
+    for prediction in predictions:
+        ranked = prediction.ranked(top)
+        entry = {
+            "file": shown_path(prediction.file),
+            "class": shown(ranked[0][0]),
+            "probabilities": {shown(name): round(value, 6) for name, value in ranked},
+        }
+        # ASCII alone: a terminal's encoding cannot spoil it.
+        yield (",\n" if begun else "[\n") + json.dumps(entry)
+        begun = True
+    if begun:
+        yield "\n]\n"
+
+
+def _csv_line(cells: list[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue()
+
+
+def shown_path(path: Path) -> str:
+    """Returns the path as a line of text; one that looks like a formula or an option gets `./`."""
+    name = str(path)
+    return shown(f"./{name}" if name.startswith(FORMULA_STARTS) else name)
