@@ -6,12 +6,13 @@ from typing import NoReturn
 
 import typer
 
-from epochlab.commands import check_data, predict, prepare
+from epochlab.commands import cache, check_data, predict, prepare
 from epochlab.commands.apps import make_app
 from epochlab.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_codes, fail
 
 app = make_app("What spans the runs of Epochlab's training scripts.")
 app.add_typer(prepare.app, name="prepare")
+app.add_typer(cache.app, name="cache")
 app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
 

@@ -102,6 +102,7 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         files.image_shape,
         files.decode,
         int(config.cache_limit * 2**30),
+        shown(str(root.absolute())),
     )
     _check_bad_files(config, len(listed.paths), stored)
     splits = {name: _make_split(listed, files, stored, name) for name in SPLITS}

@@ -4,30 +4,27 @@ import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epochlab.data.cache import find_or_make, new_array, open_array
 from epochlab.errors import DataError
-from epochlab.lazy_import import lazy_import
 from epochlab.quiet import held_back_stderr
 
 if TYPE_CHECKING:
     import numpy as np
-else:
-    np = lazy_import("numpy")
 
 # Counts up when decoding or resizing changes, so that no older pixels are taken for new ones.
 FORMAT = 1
 THREADS = 4
 # Files handed to the threads at a time: Ctrl-C waits for no more than these.
 SUBMITTED = 256
+
+PIXELS, BAD = "pixels.npy", "bad.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,29 +41,15 @@ class StoredPixels:
     bad: Mapping[str, str]
 
 
-def cache_folder() -> Path:
-    """Returns where decoded pixels are kept: `$EPOCHLAB_CACHE`, or the user's cache folder."""
-    if given := os.environ.get("EPOCHLAB_CACHE"):
-        return Path(given)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "epochlab"
-    with contextlib.suppress(RuntimeError):
-        return Path.home() / ".cache" / "epochlab"
-    return Path(tempfile.gettempdir()) / "epochlab-cache"
-
-
 def store_pixels(
     files: Sequence[tuple[str, str]],
     settings: Mapping[str, Any],
     image_shape: tuple[int, int, int],
     decode: Callable[[int], "np.ndarray"],
     limit: int,
+    source: str,
 ) -> StoredPixels:
     """Returns the pixels of `files`, from the cache or, the first time, by `decode`.
-
-    An entry is made beside its place and renamed, so that it is whole or absent, and two runs that
-    make the same one at once do no harm. An entry that is damaged is made again. The entries that
-    were used longest ago make room for a new one.
 
     Args:
         files: Path and SHA-256 of each file.
@@ -74,95 +57,45 @@ def store_pixels(
         image_shape: Height, width and channels of every image.
         decode: From a position in `files` to uint8 pixels of that shape; raises DataError with the
             reason.
-        limit: Bytes that all entries together may take. If these pixels alone take more, only the
+        limit: Bytes that all pixels in the cache may take. If these alone take more, only the
             reasons of the bad files are kept, and `pixels` is None.
+        source: Where the files lie, for a person who looks at the cache.
     """
-    digest = hashlib.sha256(json.dumps([FORMAT, settings, image_shape]).encode())
+    key = hashlib.sha256(json.dumps([FORMAT, settings, image_shape]).encode())
     for path, sha256 in files:
-        digest.update(f"{path}\0{sha256}\n".encode("utf-8", "surrogateescape"))
+        key.update(f"{path}\0{sha256}\n".encode("utf-8", "surrogateescape"))
     shape = (len(files), *image_shape)
-    size = math.prod(shape)
-    with_pixels = size <= limit
-    folder = cache_folder() / ("pixels" if with_pixels else "checked")
-    place = folder / digest.hexdigest()
-    stored = _open_entry(place, shape, with_pixels)
-    if stored is None:
+    with_pixels = math.prod(shape) <= limit
+    paths = [path for path, _ in files]
+
+    def fill(folder: Path) -> None:
         if with_pixels:
-            _make_room(folder, limit - size)
-        _make_entry(place, [path for path, _ in files], shape if with_pixels else None, decode)
-        stored = _open_entry(place, shape, with_pixels)
-    if stored is None:
-        raise DataError(f"{place}: cannot be read right after it was written; check this disk")
-    with contextlib.suppress(OSError):
-        os.utime(place)  # used now: the last to make room
-    return stored
+            with new_array(folder / PIXELS, "uint8", shape) as pixels:
+                bad = _decode_all(paths, pixels, decode)
+        else:
+            bad = _decode_all(paths, None, decode)
+        (folder / BAD).write_text(json.dumps(dict(sorted(bad.items()))), encoding="utf-8")
+
+    return find_or_make(
+        "pixels" if with_pixels else "checked",
+        key,
+        {"source": source, "images": len(files), "image_shape": image_shape, **settings},
+        lambda folder: _open_entry(folder, shape, with_pixels),
+        fill,
+        size=math.prod(shape) if with_pixels else 0,
+        limit=limit if with_pixels else None,
+    )
 
 
-def _make_room(folder: Path, limit: int) -> None:
-    """Removes the entries used longest ago until the others take at most `limit` bytes.
-
-    A run that has a removed one open goes on: its mapping holds the bytes.
-    """
-    if not folder.is_dir():
-        return
-    entries = []
-    for place in folder.iterdir():
-        with contextlib.suppress(OSError):
-            size = sum(file.stat().st_size for file in place.iterdir())
-            entries.append((place.stat().st_mtime_ns, size, place))
-    total = sum(size for _, size, _ in entries)
-    for _, size, place in sorted(entries):
-        if total <= limit:
-            return
-        if place.name.startswith("."):
-            continue  # another run is making it
-        shutil.rmtree(place, ignore_errors=True)
-        total -= size
-
-
-def _open_entry(place: Path, shape: tuple[int, ...], with_pixels: bool) -> StoredPixels | None:
+def _open_entry(folder: Path, shape: tuple[int, ...], with_pixels: bool) -> StoredPixels | None:
     try:
-        bad = json.loads((place / "bad.json").read_text(encoding="utf-8"))
-        if not isinstance(bad, dict):
-            return None
-        if not with_pixels:
-            return StoredPixels(None, bad)
-        pixels = np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        bad = json.loads((folder / BAD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    if pixels.shape != shape or pixels.dtype != np.uint8:
+    pixels = open_array(folder / PIXELS, "uint8", shape) if with_pixels else None
+    if not isinstance(bad, dict) or (with_pixels and pixels is None):
         return None
     return StoredPixels(pixels, bad)
-
-
-def _make_entry(
-    place: Path,
-    paths: Sequence[str],
-    shape: tuple[int, ...] | None,
-    decode: Callable[[int], "np.ndarray"],
-) -> None:
-    """Makes the entry at `place`, with the pixels if their `shape` is given."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
-    try:
-        pixels = None
-        if shape is not None:
-            pixels = np.lib.format.open_memmap(
-                beside / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
-            )
-        bad = _decode_all(paths, pixels, decode)
-        if pixels is not None:
-            pixels.flush()
-        text = json.dumps(dict(sorted(bad.items())))
-        (beside / "bad.json").write_text(text, encoding="utf-8")
-        # A whole entry is another run's equal one, which it may be about to open: it stays, and the
-        # rename fails.
-        if place.exists() and _open_entry(place, shape or (), shape is not None) is None:
-            shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            beside.rename(place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _decode_all(

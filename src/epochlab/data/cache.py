@@ -1,0 +1,187 @@
+"""Results on disk that can be made again, found by everything that they depend on."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy_import("numpy")
+
+ABOUT = "about.json"
+# An entry in the making has such a name; one that is a day old was left by a process that died.
+MAKING = ".making-"
+ABANDONED_SECONDS = 24 * 60 * 60
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One result in the cache.
+
+    Attributes:
+        place: Its folder.
+        kind: What it is: `pixels`, `checked`, `features`.
+        size: Bytes on disk.
+        used: When it was last used, seconds since 1970.
+    """
+
+    place: Path
+    kind: str
+    size: int
+    used: float
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What it was made of, for a person to read; empty if that cannot be read."""
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((self.place / ABOUT).read_text(encoding="utf-8"))
+        return {}
+
+
+def cache_folder() -> Path:
+    """Returns where results are kept: `$EPOCHLAB_CACHE`, or the user's cache folder."""
+    if given := os.environ.get("EPOCHLAB_CACHE"):
+        return Path(given)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "epochlab"
+    with contextlib.suppress(RuntimeError):
+        return Path.home() / ".cache" / "epochlab"
+    return Path(tempfile.gettempdir()) / "epochlab-cache"
+
+
+def find_or_make(
+    kind: str,
+    key: "hashlib._Hash",
+    about: Mapping[str, Any],
+    open_entry: Callable[[Path], Opened | None],
+    fill: Callable[[Path], None],
+    *,
+    size: int = 0,
+    limit: int | None = None,
+) -> Opened:
+    """Returns an entry of the cache, made now if it is not there.
+
+    An entry is made beside its place and renamed, so that it is whole or absent, and two runs that
+    make the same one at once do no harm. One that cannot be opened is made again, and said so.
+
+    Args:
+        kind: What it is; entries of a kind share a folder and a limit.
+        key: Hash of everything that the entry depends on.
+        about: The same for a person to read, as JSON takes it.
+        open_entry: From the entry's folder to what is returned, or None if it is not whole.
+        fill: Writes the entry into an empty folder.
+        size: Bytes that the new entry will take.
+        limit: Bytes that all entries of this kind may take, or None. Those that were used longest
+            ago make room for a new one.
+    """
+    folder = cache_folder() / kind
+    place = folder / key.hexdigest()
+    opened = open_entry(place)
+    if opened is None:
+        if place.exists():
+            print(f"{place}: is damaged; made again", flush=True)
+        if limit is not None:
+            make_room(kind, limit - size)
+        _make(place, about, open_entry, fill)
+        opened = open_entry(place)
+    if opened is None:
+        raise DataError(f"{place}: cannot be read right after it was written; check this disk")
+    with contextlib.suppress(OSError):
+        os.utime(place)  # used now: the last to make room
+    return opened
+
+
+def list_entries(kind: str | None = None) -> list[Entry]:
+    """Returns the whole entries of the cache, or those of one kind, the latest used last."""
+    found = []
+    for place in cache_folder().glob(f"{kind or '*'}/*"):
+        with contextlib.suppress(OSError):
+            if place.is_dir() and not place.name.startswith("."):
+                size = sum(file.stat().st_size for file in place.iterdir())
+                found.append(Entry(place, place.parent.name, size, place.stat().st_mtime))
+    return sorted(found, key=lambda entry: (entry.used, entry.place))
+
+
+def make_room(kind: str | None, limit: int) -> list[Entry]:
+    """Removes the entries used longest ago until the others take at most `limit` bytes.
+
+    A run that has a removed one open goes on: its mapping holds the bytes.
+
+    Returns:
+        The entries that were removed.
+    """
+    for place in cache_folder().glob(f"{kind or '*'}/{MAKING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - place.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(place, ignore_errors=True)
+    entries = list_entries(kind)
+    total = sum(entry.size for entry in entries)
+    removed = []
+    for entry in entries:
+        if total <= limit:
+            break
+        shutil.rmtree(entry.place, ignore_errors=True)
+        total -= entry.size
+        removed.append(entry)
+    return removed
+
+
+@contextlib.contextmanager
+def new_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "Iterator[np.ndarray]":
+    """Gives a new `.npy` file of zeros, mapped into memory, and writes it to disk at the end.
+
+    Its bytes are reserved first: a mapping that grows into a full disk kills the process.
+
+    Raises:
+        OSError: If there is no room for it.
+    """
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    yield array
+    array.flush()
+
+
+def open_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "np.ndarray | None":
+    """Returns the `.npy` file mapped into memory for reading, or None if it is not that array."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def _make(
+    place: Path,
+    about: Mapping[str, Any],
+    open_entry: Callable[[Path], object | None],
+    fill: Callable[[Path], None],
+) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=MAKING, dir=place.parent))
+    try:
+        fill(beside)
+        (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        # A whole entry is another run's equal one, which it may be about to open: it stays, and the
+        # rename fails.
+        if place.exists() and open_entry(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            beside.rename(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
