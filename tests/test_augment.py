@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.legacy.preprocessing import image as old
-from scipy import stats
+from scipy import ndimage, stats
 
 from epochlab.config import Section, dump_config, load_config
 from epochlab.data.augment import AugmentConfig, augment_batch, draw_changes
-from epochlab.data.warp import Changes, projective_transforms, warp_images
+from epochlab.data.warp import Changes, warp_images
 from epochlab.errors import ConfigError
 
 # The old class still takes the function from where SciPy once had it.
@@ -68,8 +68,7 @@ def change(**values: float) -> dict:
 def warp(image: np.ndarray, fill_mode: str = "nearest", cval: float = 0, **values) -> np.ndarray:
     """Returns one image (height, width, channels) under the given changes."""
     changes = Changes(**{name: tf.constant([value]) for name, value in change(**values).items()})
-    transforms = projective_transforms(changes, *image.shape[:2])
-    return warp_images(tf.constant(image[None]), transforms, fill_mode, cval)[0].numpy()
+    return warp_images(tf.constant(image[None]), changes, fill_mode, cval)[0].numpy()
 
 
 def old_names(values: dict) -> dict:
@@ -149,6 +148,14 @@ def test_wrap_is_the_old_classs_inside_the_image():
         warp(image, "wrap", **GIVEN["all"])[inside], wrapped[inside], atol=5e-3
     )
     assert 0.5 < inside.mean() < 0.95
+
+
+def test_wrap_joins_the_last_pixel_to_the_first():
+    (image,) = make_images(1, 48, 48, channels=1)
+    shifted = warp(image, "wrap", column_shift=17.3, row_shift=-60.4)
+    # What SciPy calls `wrap` has a period of one pixel less.
+    expected = ndimage.shift(image[..., 0] * 1.0, (60.4, -17.3), order=1, mode="grid-wrap")
+    np.testing.assert_allclose(shifted[..., 0], expected, atol=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +311,32 @@ def test_draws_are_distributed_as_the_old_classs(
     assert ours.std() == pytest.approx((high - low) / np.sqrt(12), rel=0.02)
 
 
+def split_mix(state: int, count: int) -> list[int]:
+    """Returns the first numbers of SplitMix64 in Python's own integers."""
+    numbers = []
+    for step in range(1, count + 1):
+        number = (state + step * 0x9E3779B97F4A7C15) % 2**64
+        number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        number = (number ^ (number >> 27)) * 0x94D049BB133111EB % 2**64
+        numbers.append(number ^ (number >> 31))
+    return numbers
+
+
+def test_draws_are_split_mixs_numbers_in_their_places():
+    # Published numbers, so that the reference is one.
+    assert split_mix(1234567, 2) == [6457827717110365317, 3203168211198807973]
+    seed, epoch, index = 2**31 - 1, 2**30, 2**32 - 1
+    config = NOTHING.model_copy(update={"brightness_range": (0.0, 1.0), "rotation_range": 1.0})
+    changes = draw_changes(tf.constant([index]), epoch, config, seed, 9, 9)
+    # `mix` is a step from one increment before.
+    increment = 0x9E3779B97F4A7C15
+    (mixed_seed,) = split_mix(seed - increment, 1)
+    (start,) = split_mix(mixed_seed + (epoch * 2**32 + index - 1) * increment, 1)
+    uniform = [(number >> 40) / 2**24 for number in split_mix(start, 10)]
+    assert changes.brightness.numpy() == uniform[9]
+    assert changes.rotation.numpy() == 2 * uniform[0] - 1
+
+
 def test_half_of_the_images_are_flipped_each_way(drawn, drawn_by_the_old_class):
     for name in ("flip_horizontal", "flip_vertical"):
         # Four standard errors of a share of one half.
@@ -359,13 +392,25 @@ def test_neither_company_nor_order_in_the_batch_changes_an_image():
     assert np.array_equal(augment(images[::-1], indices[::-1])[::-1], together)
 
 
-def test_place_in_the_batch_does_not_change_a_matrix():
-    def matrices(indices: np.ndarray) -> np.ndarray:
-        changes = draw_changes(tf.constant(indices), 0, EVERYTHING, 1, 150, 150)
-        return projective_transforms(changes, 150, 150).numpy()
+def test_place_in_the_batch_does_not_change_an_image():
+    # Noise, so that the last bit of a matrix shows.
+    images = np.random.default_rng(0).integers(0, 256, (61, 40, 41, 1), np.uint8)
+    indices = np.arange(61)
+    together = augment(images, indices)
+    alone = [augment(images[[place]], indices[[place]])[0] for place in range(61)]
+    assert np.array_equal(together, alone)
 
-    together = matrices(np.arange(61))
-    assert np.array_equal(together, np.concatenate([matrices(np.array([i])) for i in range(61)]))
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(150, 150, 3), (17, 31, 1)])
+def test_size_of_the_batch_does_not_change_an_image(shape: tuple[int, int, int]):
+    images = np.random.default_rng(0).integers(0, 256, (33, *shape), np.uint8)
+    indices = np.arange(100, 133)
+    together = augment(images, indices)
+    for size in range(1, 34):
+        for first in (0, 5):
+            chosen = (np.arange(size) + first) % 33
+            assert np.array_equal(augment(images[chosen], indices[chosen]), together[chosen])
 
 
 def test_epoch_seed_and_index_each_change_every_image():

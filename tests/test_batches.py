@@ -79,7 +79,7 @@ def test_images_in_a_number_of_steps(steps: int, images: int):
 def test_images_on_disk_come_as_those_in_memory_do(numbered: Split):
     positions = np.arange(COUNT)[::-1]
     backwards = numbered.images[::-1]
-    stored = StoredImages(backwards.__getitem__, positions, (1, 1, 1))
+    stored = StoredImages(backwards.__getitem__, positions, (1, 1, 1), "id")
     on_disk = Split(stored, numbered.labels, numbered.names)
     for images, labels in training_batches(on_disk, batch_size=5, seed=1).take(12):
         assert images.dtype.name == "uint8"
@@ -116,7 +116,7 @@ def test_a_file_that_changes_during_training_is_a_data_error(numbered: Split):
     def read(positions: np.ndarray) -> np.ndarray:
         raise DataError("a.jpg: has changed")
 
-    stored = StoredImages(read, np.arange(COUNT), (1, 1, 1))
+    stored = StoredImages(read, np.arange(COUNT), (1, 1, 1), "id")
     split = Split(stored, numbered.labels, numbered.names)
     data = ImageData(split, None, split, ("a",), "source", "hash")
     with pytest.raises(DataError, match=r"a\.jpg: has changed"), data_errors(data):

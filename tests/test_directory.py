@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from epochlab.data import decoding
@@ -475,6 +476,14 @@ def test_nearest_is_pillows_nearest():
     image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(image).resize((15, 15), Image.Resampling.NEAREST))
     np.testing.assert_array_equal(resize_image(image, (15, 15), "nearest", "stretch"), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (288, 192), (64, 64), (2000, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (150, 150), (64, 97)])
+def test_nearest_is_tensorflows_nearest(shape: tuple[int, int], size: tuple[int, int]):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    expected = tf.image.resize(image, size, method="nearest").numpy()
+    np.testing.assert_array_equal(resize_image(image, size, "nearest", "stretch"), expected)
 
 
 def test_area_averages_what_falls_into_a_pixel():

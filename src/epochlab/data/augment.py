@@ -1,10 +1,8 @@
 """Random changes of training images, with the meaning of Keras's old `ImageDataGenerator`.
 
-What happens to an image is a pure function of (seed, epoch, index). Rotation, shifts, shear, zoom
-and flips make one matrix per image and one interpolation.
-
-Source of ranges, order and centre: `keras.src.legacy.preprocessing.image` in Keras 3.15, against
-which the tests compare. This module differs from it in three things:
+What happens to an image is a pure function of (seed, epoch, index). Source of ranges, order and
+centre: `keras.src.legacy.preprocessing.image` in Keras 3.15, against which the tests compare. This
+module differs from it in three things:
 
 - `height_shift_range` moves rows and `width_shift_range` columns, as their names say and as Keras
   did when the articles were written; since 2020 the class has the two crossed
@@ -20,7 +18,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError, Wr
 from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from epochlab.config import Section
-from epochlab.data.warp import Changes, FillMode, projective_transforms, warp_images
+from epochlab.data.warp import Changes, FillMode, warp_images
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -122,8 +120,7 @@ def augment_batch(
     """
     height, width = images.shape[1:3]
     changes = draw_changes(indices, epoch, config, seed, height, width)
-    transforms = projective_transforms(changes, height, width)
-    pixels = warp_images(images, transforms, config.fill_mode, config.cval)
+    pixels = warp_images(images, changes, config.fill_mode, config.cval)
     if config.channel_shift_range:
         pixels = tf.clip_by_value(
             pixels + changes.channel_shift[:, None, None, None],
@@ -155,16 +152,8 @@ def draw_changes(
         height: Height of the images in pixels, of which a shift below 1 is a share.
         width: Their width.
     """
-    # Epoch and index share the second half of the seed; + 1 keeps it apart from the seeds
-    # (seed, epoch) that shuffle the images.
-    keys = (tf.cast(epoch, tf.int64) + 1) * 2**32 + tf.cast(indices, tf.int64)
-    uniform = tf.map_fn(
-        lambda key: tf.random.stateless_uniform(
-            [NUM_DRAWS], tf.stack([tf.constant(seed, tf.int64), key]), alg="philox"
-        ),
-        keys,
-        fn_output_signature=tf.TensorSpec([NUM_DRAWS], tf.float32),
-    )
+    keys = tf.cast(epoch, tf.int64) * 2**32 + tf.cast(indices, tf.int64)
+    uniform = _draw_uniform(seed, keys)
     either_way = 2 * uniform - 1
     zoom = config.zoom_range
     low, high = zoom if isinstance(zoom, tuple) else (1 - zoom, 1 + zoom)
@@ -189,3 +178,23 @@ def _scale_shift(either_way: "tf.Tensor", shift_range: float, size: int) -> "tf.
         # Towards zero: 0..N-1 with equal chances, then a sign.
         return tf.cast(tf.cast(either_way * shift_range, tf.int32), tf.float32)
     return either_way * (shift_range * size if shift_range < 1 else shift_range)
+
+
+def _draw_uniform(seed: int, keys: "tf.Tensor") -> "tf.Tensor":
+    """Returns `NUM_DRAWS` numbers for each of `keys`, int64 `(batch,)`: float32, 0 to below 1.
+
+    Source: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014),
+    started at a hash of seed and key. `tf.random.stateless_uniform` takes one seed per call.
+    """
+    right_shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
+
+    def mix(state: "tf.Tensor") -> "tf.Tensor":
+        state = xor(state, right_shift(state, 30)) * 0xBF58476D1CE4E5B9
+        state = xor(state, right_shift(state, 27)) * 0x94D049BB133111EB
+        return xor(state, right_shift(state, 31))
+
+    increment = tf.constant(0x9E3779B97F4A7C15, tf.uint64)
+    places = tf.cast(tf.range(1, NUM_DRAWS + 1), tf.uint64)
+    start = mix(mix(tf.constant(seed, tf.uint64)) + increment * tf.cast(keys, tf.uint64))
+    numbers = mix(start[:, None] + increment * places)
+    return tf.cast(right_shift(numbers, 40), tf.float32) * 2.0**-24

@@ -74,7 +74,13 @@ def training_batches(
     labels = tf.constant(split.labels)
     read = _reader(split.images)
     batches = positions.map(
-        lambda number, indices: (read(indices), tf.gather(labels, indices), number, indices)
+        lambda number, indices: (
+            # Pass after pass goes through the variants.
+            read(tf.cast(indices, tf.int64) + len(split) * (number % split.variants)),
+            tf.gather(labels, indices),
+            number,
+            indices,
+        )
     )
     if augment is None:
         return batches.map(lambda images, labels, *_: (images, labels)).prefetch(PREFETCHED)
@@ -87,22 +93,32 @@ def training_batches(
     ).prefetch(PREFETCHED)
 
 
-def evaluation_batches(split: Split) -> "tf.data.Dataset":
+def evaluation_batches(
+    split: Split, *, augment: AugmentConfig | None = None, variant: int = 0, seed: int = 0
+) -> "tf.data.Dataset":
     """Returns the images of `split` once, in their own order.
 
+    Args:
+        split: The images.
+        augment: How they are changed, or None for as they are.
+        variant: The pass of training as which they are augmented.
+        seed: Seed of the run.
+
     Returns:
-        A finite dataset of `(images, labels)` as in `training_batches`, not augmented.
+        A finite dataset of `(images, labels)` as in `training_batches`.
     """
     height, width = split.images.shape[1:3]
     batch_size = max(1, min(EVALUATION_IMAGES, EVALUATION_PIXELS // (height * width)))
     labels = tf.constant(split.labels)
     read = _reader(split.images)
-    return (
-        tf.data.Dataset.range(len(split))
-        .batch(batch_size)
-        .map(lambda indices: (read(indices), tf.gather(labels, indices)))
-        .prefetch(PREFETCHED)
-    )
+
+    def load(indices: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        images = read(indices)
+        if augment is not None:
+            images = augment_batch(images, indices, variant, augment, seed)
+        return images, tf.gather(labels, indices)
+
+    return tf.data.Dataset.range(len(split)).batch(batch_size).map(load).prefetch(PREFETCHED)
 
 
 def augmented_examples(
@@ -147,7 +163,7 @@ def _reader(images: "np.ndarray | StoredImages") -> "Callable[[tf.Tensor], tf.Te
         return lambda indices: tf.gather(pixels, indices)
 
     def read(indices: "tf.Tensor") -> "tf.Tensor":
-        read_pixels = tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
-        return tf.ensure_shape(read_pixels, (None, *images.image_shape))
+        values = tf.numpy_function(images.__getitem__, [indices], images.dtype, stateful=False)
+        return tf.ensure_shape(values, (None, *images.image_shape))
 
     return read

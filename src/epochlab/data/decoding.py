@@ -73,18 +73,26 @@ def resize_image(
     Returns:
         uint8 `(*size, channels)`.
     """
-    pixels = tf.constant(image)
     if aspect == "crop":
         height, width = image.shape[:2]
         scale = min(height / size[0], width / size[1])
         cut = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
         top, left = (height - cut[0]) // 2, (width - cut[1]) // 2
-        pixels = pixels[top : top + cut[0], left : left + cut[1]]
+        image = image[top : top + cut[0], left : left + cut[1]]
     if aspect == "pad":
-        resized = tf.image.resize_with_pad(pixels, *size, method=interpolation)
+        resized = tf.image.resize_with_pad(image, *size, method=interpolation)
+    elif interpolation == "nearest":
+        rows, columns = (_nearest(*sides) for sides in zip(image.shape, size, strict=False))
+        return image[rows[:, None], columns]
     else:
-        resized = tf.image.resize(pixels, size, method=interpolation)
+        resized = tf.image.resize(image, size, method=interpolation)
     return tf.saturate_cast(tf.round(tf.cast(resized, tf.float32)), tf.uint8).numpy()
+
+
+def _nearest(old: int, new: int) -> "np.ndarray":
+    """Returns the source of each pixel along a side, as TensorFlow's op has it, but much faster."""
+    centres = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * np.float32(old / new)
+    return np.minimum(centres.astype(np.int64), old - 1)
 
 
 def _check_size(content: bytes) -> None:

@@ -169,7 +169,8 @@ def _make_split(
         )
     names = tuple(shown(listed.paths[position]) for position in positions)
     read = files.read if stored.pixels is None else stored.pixels.__getitem__
-    return Split(StoredImages(read, positions, files.image_shape), labels, names)
+    images = StoredImages(read, positions, files.image_shape, stored.identity)
+    return Split(images, labels, names)
 
 
 def _tiny_classes(train: Split, class_names: Sequence[str]) -> list[str]:

@@ -19,16 +19,20 @@ class StoredImages:
     """Images on disk that are read when they are indexed, as an array would be.
 
     Attributes:
-        read: From positions, int64 `(m,)`, to raw pixels, uint8 `(m, height, width, channels)`,
-            0..255. It may be called from any thread.
-        failures: What went wrong in `read`, where only TensorFlow could see it.
+        read: From positions, int64 `(m,)`, to raw pixels, `(m, height, width, channels)`. It may be
+            called from any thread.
         positions: What `read` takes for each image, int64 `(n,)`.
         image_shape: Height, width and channels of every image, in pixels.
+        identity: Hash of everything that the values depend on, positions aside.
+        dtype: Of the values: `uint8` pixels, or `float32` features that take an image's place.
+        failures: What went wrong in `read`, where only TensorFlow could see it.
     """
 
     read: "Callable[[np.ndarray], np.ndarray]"
     positions: "np.ndarray"
     image_shape: tuple[int, int, int]
+    identity: str
+    dtype: str = "uint8"
     failures: list[DataError] = field(default_factory=list)
 
     @property
@@ -60,11 +64,14 @@ class Split:
         images: Raw pixels, uint8 `(n, height, width, channels)`, 0..255, in memory or on disk.
         labels: Class indices, int32 `(n,)`, 0..num_classes-1.
         names: What identifies each image in a table: a position in the source, or a file.
+        variants: How many augmented variants of each image there are: variant v of image i is
+            `images[v * len(labels) + i]`.
     """
 
     images: "np.ndarray | StoredImages"
     labels: "np.ndarray"
     names: tuple[str, ...]
+    variants: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -143,6 +150,14 @@ class ImageData:
             "skipped": dict(self.skipped),
             "warnings": list(self.warnings),
         }
+
+
+def split_sha256(split: Split) -> str:
+    """Returns a hash of what is in the images of `split` and of their order, hexadecimal."""
+    images = split.images
+    if isinstance(images, StoredImages):
+        return hashlib.sha256(images.identity.encode() + images.positions.tobytes()).hexdigest()
+    return array_sha256(images)
 
 
 def limit_split(split: Split, limit: int | None, num_classes: int) -> Split:

@@ -35,10 +35,12 @@ class StoredPixels:
         pixels: uint8 `(n, height, width, channels)` in the order of the files, mapped into memory;
             zeros for bad files. None if they are too large for the cache.
         bad: Path of each file that cannot be decoded -> reason.
+        identity: Hash of the files and of all settings, hexadecimal.
     """
 
     pixels: "np.ndarray | None"
     bad: Mapping[str, str]
+    identity: str
 
 
 def store_pixels(
@@ -80,14 +82,16 @@ def store_pixels(
         "pixels" if with_pixels else "checked",
         key,
         {"source": source, "images": len(files), "image_shape": image_shape, **settings},
-        lambda folder: _open_entry(folder, shape, with_pixels),
+        lambda folder: _open_entry(folder, shape, with_pixels, key.hexdigest()),
         fill,
         size=math.prod(shape) if with_pixels else 0,
         limit=limit if with_pixels else None,
     )
 
 
-def _open_entry(folder: Path, shape: tuple[int, ...], with_pixels: bool) -> StoredPixels | None:
+def _open_entry(
+    folder: Path, shape: tuple[int, ...], with_pixels: bool, identity: str
+) -> StoredPixels | None:
     try:
         bad = json.loads((folder / BAD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -95,7 +99,7 @@ def _open_entry(folder: Path, shape: tuple[int, ...], with_pixels: bool) -> Stor
     pixels = open_array(folder / PIXELS, "uint8", shape) if with_pixels else None
     if not isinstance(bad, dict) or (with_pixels and pixels is None):
         return None
-    return StoredPixels(pixels, bad)
+    return StoredPixels(pixels, bad, identity)
 
 
 def _decode_all(
