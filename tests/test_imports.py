@@ -22,7 +22,7 @@ ALLOWED = {
     "galleries": {"figures"},
     "plots": {"figures", "galleries"},
     "model_picture": {"errors", "files"},
-    "models": {"config", "errors"},
+    "models": {"config", "errors", "hashing"},
     "data": {"config", "errors", "quiet"},
     "history": set(),
     "hashing": set(),

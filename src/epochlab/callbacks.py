@@ -6,7 +6,7 @@ This module loads Keras at once, so `training` imports it only when training sta
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,16 +23,24 @@ class EpochRecorder(keras.callbacks.Callback):
 
     Args:
         run: The run that is recorded.
-        config: The `training` section.
+        config: The `training` section, or what it is for the phase.
         history: The epochs done before; the new ones are appended to this list.
+        phase_starts: The first epoch of each phase so far, from 1; the last one is recorded.
 
     Attributes:
         on_terminal: Whether standard output is a terminal, on which Keras draws its progress bar.
             Elsewhere this callback prints one plain line per epoch.
     """
 
-    def __init__(self, run: Run, config: TrainingConfig, history: list[Epoch]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        config: TrainingConfig,
+        history: list[Epoch],
+        phase_starts: Sequence[int] = (1,),
+    ) -> None:
         super().__init__()
+        self.phase_starts = phase_starts
         self.run = run
         self.training_config = config
         self.history = history
@@ -40,12 +48,22 @@ class EpochRecorder(keras.callbacks.Callback):
         self.started = 0.0
 
     @property
+    def phase_history(self) -> Sequence[Epoch]:
+        """The epochs of this phase."""
+        return self.history[self.phase_starts[-1] - 1 :]
+
+    @property
+    def last_epoch(self) -> int:
+        """The number of the phase's last epoch, if nothing stops it before."""
+        return self.phase_starts[-1] - 1 + self.training_config.epochs
+
+    @property
     def is_complete(self) -> bool:
         """Whether all epochs are done or the patience of early stopping is at an end."""
         stopping = self.training_config.early_stopping
-        return len(self.history) >= self.training_config.epochs or (
+        return len(self.history) >= self.last_epoch or (
             stopping is not None
-            and should_stop(self.history, stopping.patience, stopping.min_delta)
+            and should_stop(self.phase_history, stopping.patience, stopping.min_delta)
         )
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -76,12 +94,12 @@ class EpochRecorder(keras.callbacks.Callback):
             seconds=round(time.perf_counter() - self.started, 3),
         )
         self.history.append(row)
-        path = save_checkpoint(self.run.checkpoints, self.model, self.history)
-        if self.training_config.keep == "best" and find_best_epoch(self.history) == row.epoch:
+        path = save_checkpoint(self.run.checkpoints, self.model, self.history, self.phase_starts)
+        if self.training_config.keep == "best" and find_best_epoch(self.phase_history) == row.epoch:
             keep_best(path)
         self.run.write_history(self.history)
         if not self.on_terminal:
-            print(_plain_line(row, self.training_config.epochs), flush=True)
+            print(_plain_line(row, self.last_epoch), flush=True)
         if self.is_complete:
             self.model.stop_training = True
 

@@ -7,7 +7,8 @@ the data) is a pure function of seed and epoch.
 
 import json
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,27 @@ else:
     np = lazy_import("numpy")
     zipfile = lazy_import("zipfile")
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 BEST = "best.npz"
 
 
-def save_checkpoint(folder: Path, model: "keras.Model", history: History) -> Path:
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        history: The epochs done so far.
+        phase_starts: The first epoch of each phase that has begun, from 1.
+    """
+
+    history: list[Epoch] = field(default_factory=list)
+    phase_starts: list[int] = field(default_factory=list)
+
+
+def save_checkpoint(
+    folder: Path, model: "keras.Model", history: History, phase_starts: Sequence[int] = (1,)
+) -> Path:
     """Writes the state after the last epoch of `history`, and drops all but the newest two files.
 
     The file is written beside, read back and compared, and only then renamed: a failed write never
@@ -41,6 +57,7 @@ def save_checkpoint(folder: Path, model: "keras.Model", history: History) -> Pat
         folder: Where the checkpoints of the run lie; it is made if need be.
         model: The compiled model in training.
         history: All epochs so far, at least one.
+        phase_starts: The first epoch of each phase so far, from 1.
 
     Returns:
         The path of the new file.
@@ -53,6 +70,7 @@ def save_checkpoint(folder: Path, model: "keras.Model", history: History) -> Pat
         "format": FORMAT,
         "sha256": arrays_sha256(arrays),
         "history": [asdict(row) for row in history],
+        "phase_starts": list(phase_starts),
     }
     path = folder / f"epoch-{history[-1].epoch:05d}.npz"
     with replace_file(path) as beside:
@@ -84,6 +102,30 @@ def restore_checkpoint(folder: Path, model: "keras.Model") -> list[Epoch]:
     Raises:
         RunError: If there are checkpoints but none is whole, or it belongs to another model.
     """
+    newest = _read_newest(folder)
+    if newest is None:
+        return []
+    path, header, arrays = newest
+    _put_back(path, model, arrays)
+    return _progress(header).history
+
+
+def read_progress(folder: Path) -> Progress:
+    """Returns how far the newest whole checkpoint in `folder` has come.
+
+    Raises:
+        RunError: If there are checkpoints but none is whole.
+    """
+    newest = _read_newest(folder)
+    return Progress() if newest is None else _progress(newest[1])
+
+
+def _progress(header: dict[str, Any]) -> Progress:
+    return Progress([Epoch(**row) for row in header["history"]], header["phase_starts"])
+
+
+def _read_newest(folder: Path) -> tuple[Path, dict[str, Any], dict[str, "np.ndarray"]] | None:
+    """Returns the newest whole checkpoint, its header and its arrays; None if there is none yet."""
     damaged = []
     for path in list_checkpoints(folder):
         try:
@@ -93,11 +135,10 @@ def restore_checkpoint(folder: Path, model: "keras.Model") -> list[Epoch]:
             continue
         for message in damaged:
             print(f"{message}; going on from {path.name}", flush=True)
-        _put_back(path, model, arrays)
-        return [Epoch(**row) for row in header["history"]]
+        return path, header, arrays
     if damaged:
         raise RunError("\n".join([*damaged, "no checkpoint of this run is whole; start a new run"]))
-    return []
+    return None
 
 
 def keep_best(path: Path) -> None:

@@ -3,10 +3,10 @@
 import os
 
 from epochlab.quiet import held_back_stderr
-from epochlab.training_config import TrainingConfig
+from epochlab.training_config import TrainingSettings
 
 
-def prepare_tensorflow(config: TrainingConfig, seed: int) -> None:
+def prepare_tensorflow(config: TrainingSettings, seed: int) -> None:
     """Loads TensorFlow and sets what the training asks of the process. Call it first.
 
     Args:

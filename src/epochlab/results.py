@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from epochlab.data.batches import count_images, data_errors
 from epochlab.data.images import ImageData
 from epochlab.errors import RunError
-from epochlab.evaluation import evaluate, record_evaluation
+from epochlab.evaluation import Evaluation, evaluate, record_evaluation
 from epochlab.files import replace_file
 from epochlab.hashing import weights_sha256
 from epochlab.history import History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
 from epochlab.training import count_epoch_steps
-from epochlab.training_config import TrainingConfig
+from epochlab.training_config import TrainingSettings
 
 if TYPE_CHECKING:
     import keras
@@ -35,9 +35,10 @@ def finish_run(
     model: "keras.Model",
     data: ImageData,
     history: History,
-    config: TrainingConfig,
+    config: TrainingSettings,
     *,
     from_logits: bool = False,
+    evaluation: Evaluation | None = None,
 ) -> None:
     """Scores `model` on the test images, records everything and marks `run` as finished.
 
@@ -48,13 +49,15 @@ def finish_run(
         history: The epochs of the training.
         config: The `training` section.
         from_logits: Whether the model ends in logits instead of probabilities.
+        evaluation: The scores of the test images, if they have been made from features.
 
     Raises:
         RunError: If the saved model, loaded again, gives other predictions.
     """
     best_epoch = find_best_epoch(history)
-    with data_errors(data):
-        evaluation = evaluate(model, data.test, from_logits=from_logits)
+    if evaluation is None:
+        with data_errors(data):
+            evaluation = evaluate(model, data.test, from_logits=from_logits)
     record_evaluation(run, evaluation, data.test, data.class_names, run.provenance(best_epoch))
     sha256 = weights_sha256(model)
     parameters = {
@@ -95,6 +98,7 @@ def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
     with replace_file(path) as beside, _quiet_keras():
         model.save(beside)
         loaded = keras.models.load_model(beside)
+        loaded.jit_compile = model.jit_compile  # which a model that is not compiled does not save
         difference = np.abs(
             np.asarray(model.predict_on_batch(probes)) - np.asarray(loaded.predict_on_batch(probes))
         ).max()

@@ -15,7 +15,7 @@ from epochlab.config import LoadedConfig, Section, describe_config
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.runs import Run, create_run
-from epochlab.training_config import TrainingConfig
+from epochlab.training_config import TrainingSettings
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ class Session(Generic[Config]):
 
     @contextlib.contextmanager
     def open_run(
-        self, data: "ImageData", model: "keras.Model", training: TrainingConfig
+        self, data: "ImageData", model: "keras.Model", training: TrainingSettings
     ) -> Iterator[Run]:
         """Gives the run folder to train in, and says at the end where it is.
 
@@ -128,7 +128,7 @@ def print_place(run: Run) -> None:
     print(f"run: {run.path}", flush=True)
 
 
-def _describe_data(data: "ImageData", training: TrainingConfig) -> str:
+def _describe_data(data: "ImageData", training: TrainingSettings) -> str:
     """Returns what the data is, how many batches an epoch has, and what to beware of."""
     from epochlab.training import count_epoch_steps
 

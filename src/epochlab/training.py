@@ -1,6 +1,7 @@
 """Compile, fit: from an untrained model to a trained one, recorded epoch by epoch."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from epochlab.checkpoint import restore_best, restore_checkpoint
@@ -19,7 +20,7 @@ from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
 from epochlab.plots import plot_augmentation, plot_curve
 from epochlab.runs import Run
-from epochlab.training_config import TrainingConfig
+from epochlab.training_config import TrainingConfig, TrainingSettings
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +37,7 @@ PIXELS_PER_EXECUTION = 5 * 2**20
 SHOWN_PASSES = 16
 
 
-def check_validation(config: TrainingConfig, data: ImageData) -> None:
+def check_validation(config: TrainingSettings, data: ImageData) -> None:
     """Refuses a config that watches validation images when there are none.
 
     Raises:
@@ -78,7 +79,7 @@ def compile_classifier(
     model.optimizer.build(model.trainable_variables)
 
 
-def count_epoch_steps(config: TrainingConfig, data: ImageData) -> int:
+def count_epoch_steps(config: TrainingSettings, data: ImageData) -> int:
     """Returns the steps of one epoch: what `config` asks for, or one pass over the images."""
     return config.steps_per_epoch or count_steps(len(data.train), config.batch_size)
 
@@ -114,36 +115,50 @@ def fit(
         RunError: If the run's checkpoints cannot be used.
     """
     recorder = start_recording(model, config, run)
-    steps = count_epoch_steps(config, data)
-    model.steps_per_execution = choose_steps_per_execution(
-        steps, math.prod(data.image_shape[:2]) * config.batch_size
-    )
     if augment is not None:
         draw_augmentation(run, data, augment, seed=seed)
     try:
-        if not recorder.is_complete:
-            with data_errors(data):
-                model.fit(
-                    training_batches(
-                        data.train,
-                        batch_size=config.batch_size,
-                        seed=seed,
-                        first_step=len(recorder.history) * steps,
-                        augment=augment,
-                    ),
-                    initial_epoch=len(recorder.history),
-                    epochs=config.epochs,
-                    steps_per_epoch=steps,
-                    shuffle=False,  # training_batches has shuffled
-                    validation_data=data.validation and evaluation_batches(data.validation),
-                    class_weight=data.class_weights,
-                    callbacks=[recorder],
-                    verbose=1 if recorder.on_terminal else 0,
-                )
+        run_epochs(model, data, config, recorder, seed=seed, augment=augment)
     finally:
         draw_curves(run, recorder.history)
     keep_weights(model, config, run)
     return recorder.history
+
+
+def run_epochs(
+    model: "keras.Model",
+    data: ImageData,
+    config: TrainingConfig,
+    recorder: "EpochRecorder",
+    *,
+    seed: int,
+    augment: AugmentConfig | None = None,
+) -> None:
+    """Calls `keras.Model.fit` for what is left of a phase; arguments as for `fit`."""
+    if recorder.is_complete:
+        return
+    steps = count_epoch_steps(config, data)
+    model.steps_per_execution = choose_steps_per_execution(
+        steps, math.prod(data.image_shape[:2]) * config.batch_size
+    )
+    with data_errors(data):
+        model.fit(
+            training_batches(
+                data.train,
+                batch_size=config.batch_size,
+                seed=seed,
+                first_step=len(recorder.history) * steps,
+                augment=augment,
+            ),
+            initial_epoch=len(recorder.history),
+            epochs=recorder.last_epoch,
+            steps_per_epoch=steps,
+            shuffle=False,  # training_batches has shuffled
+            validation_data=data.validation and evaluation_batches(data.validation),
+            class_weight=data.class_weights,
+            callbacks=[recorder],
+            verbose=1 if recorder.on_terminal else 0,
+        )
 
 
 def start_recording(model: "keras.Model", config: TrainingConfig, run: Run) -> "EpochRecorder":
@@ -183,7 +198,7 @@ def draw_augmentation(run: Run, data: ImageData, augment: AugmentConfig, *, seed
     )
 
 
-def draw_curves(run: Run, history: History) -> None:
+def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) -> None:
     """Draws `accuracy.png` and `loss.png`, if there is an epoch to draw."""
     if not history:
         return
@@ -196,12 +211,13 @@ def draw_curves(run: Run, history: History) -> None:
             [getattr(row, metric) for row in history],
             None if None in validation else validation,
             best_epoch=best_epoch,
+            phase_starts=phase_starts,
             title=f"{run.path.parent.name}, {run.path.name}",
             provenance=run.provenance(best_epoch),
         )
 
 
-def keep_weights(model: "keras.Model", config: TrainingConfig, run: Run) -> None:
+def keep_weights(model: "keras.Model", config: TrainingSettings, run: Run) -> None:
     """Gives `model` the weights that `config.keep` asks for: the last ones or the best ones."""
     if config.keep == "best":
         restore_best(run.checkpoints, model)

@@ -1,8 +1,8 @@
 """The `training` section of a config."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PlainValidator, PositiveInt, model_validator
 
 from epochlab.config import Section
 from epochlab.optimizers import OptimizerConfig
@@ -20,15 +20,13 @@ class EarlyStoppingConfig(Section):
     min_delta: NonNegativeFloat
 
 
-class TrainingConfig(Section):
-    """How a model is trained.
+class TrainingSettings(Section):
+    """What holds for a whole training, whatever its phases.
 
     Attributes:
-        epochs: Passes over the training images, or rounds of `steps_per_epoch`.
         batch_size: Images per step.
         steps_per_epoch: Steps after which an epoch ends, or None for one pass over the training
             images. Epochs then end within a pass, and the next one goes on where it ended.
-        optimizer: The optimizer and its constants.
         precision: `mixed_bfloat16` computes in bfloat16 and keeps the weights in float32.
         keep: Which weights are scored and saved: after the last epoch, or after the best one, that
             is the one with the lowest validation loss.
@@ -38,10 +36,8 @@ class TrainingConfig(Section):
             and slows down convnets; it cannot be had together with `deterministic`.
     """
 
-    epochs: PositiveInt
     batch_size: PositiveInt
     steps_per_epoch: PositiveInt | None
-    optimizer: OptimizerConfig
     precision: Literal["float32", "mixed_bfloat16"]
     keep: Literal["last", "best"]
     early_stopping: EarlyStoppingConfig | None
@@ -56,3 +52,47 @@ class TrainingConfig(Section):
                 "deterministic training; set one of them to false"
             )
         return self
+
+
+class TrainingConfig(TrainingSettings):
+    """The `training` section of an experiment with a single phase.
+
+    Attributes:
+        epochs: Passes over the training images, or rounds of `steps_per_epoch`.
+        optimizer: The optimizer and its constants.
+    """
+
+    epochs: PositiveInt
+    optimizer: OptimizerConfig
+
+
+def _check_trainable(value: Any) -> Any:
+    if value == "head" or (
+        isinstance(value, dict) and set(value) == {"from"} and isinstance(value["from"], str)
+    ):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise ValueError(f"expected head, {{from: LAYER}} or a list of layers, got {value}")
+
+
+Trainable = Annotated[str | dict[str, str] | tuple[str, ...], PlainValidator(_check_trainable)]
+
+
+class PhaseConfig(Section):
+    """One phase of a training.
+
+    Attributes:
+        trainable: What learns: `head`; `{from: LAYER}`, that layer of the backbone, all after it
+            and the head; or a list of layers.
+        epochs: As in `TrainingConfig`.
+        optimizer: As in `TrainingConfig`.
+    """
+
+    trainable: Trainable
+    epochs: PositiveInt
+    optimizer: OptimizerConfig
+
+    def of(self, settings: TrainingSettings) -> TrainingConfig:
+        """Returns this phase as a training of its own."""
+        return TrainingConfig(**settings.model_dump(), epochs=self.epochs, optimizer=self.optimizer)

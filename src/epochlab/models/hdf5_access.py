@@ -1,0 +1,90 @@
+"""Groups, arrays and names in an HDF5 file that is not trusted: nothing leads out of the file."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epochlab.errors import RunError
+from epochlab.lazy_import import lazy_import
+
+if TYPE_CHECKING:
+    import h5py
+    import numpy as np
+else:
+    h5py = lazy_import("h5py")
+    np = lazy_import("numpy")
+
+# The largest network of Keras has a fifth of it.
+MAXIMUM_ENTRIES = 5_000
+MAXIMUM_NAME_BYTES = 2**16
+REMEDY = "give a file that model.save_weights wrote, or set model.weights to imagenet or none"
+
+
+def shown(name: str) -> str:
+    """Returns a name from a file as printable text of bounded length."""
+    escaped = ascii(name)[1:-1]
+    return escaped if len(escaped) <= 80 else escaped[:77] + "..."
+
+
+def step(path: Path, group: Any, name: str, *, to_array: bool = False) -> Any:
+    """Returns the group, or the array, that lies at `name` below `group`.
+
+    Raises:
+        RunError: If it is not there, or not a part of this very file: a link to somewhere else in
+            it or out of it, an array whose values lie in other files.
+    """
+    place = shown(f"{group.name}/{name}")
+    for part in name.split("/"):
+        link = group.get(part, getlink=True) if part and isinstance(group, h5py.Group) else None
+        if link is None:
+            raise RunError(f"{path}: has no {place}, which it says it has; fetch it again")
+        if not isinstance(link, h5py.HardLink):
+            raise RunError(f"{path}: {place} is a link; links are not followed; {REMEDY}")
+        group = group[part]
+    if isinstance(group, h5py.Dataset) != to_array:
+        raise RunError(f"{path}: {place} is no {'array' if to_array else 'group'}; {REMEDY}")
+    if to_array and (group.external or group.is_virtual):
+        raise RunError(f"{path}: {place} lies in other files; they are not opened; {REMEDY}")
+    return group
+
+
+def has_names(group: "h5py.Group", attribute: str) -> bool:
+    """Tells whether `group` has that list of names, whole or in numbered parts."""
+    return attribute in group.attrs or f"{attribute}0" in group.attrs
+
+
+def read_names(path: Path, group: "h5py.Group", attribute: str) -> list[str]:
+    """Returns the names that an attribute lists; Keras cuts long lists into numbered attributes.
+
+    Raises:
+        RunError: If they are no text, or too many to be true.
+    """
+    parts = [attribute]
+    if attribute not in group.attrs:
+        numbered = (f"{attribute}{number}" for number in range(MAXIMUM_ENTRIES))
+        parts = list(itertools.takewhile(lambda part: part in group.attrs, numbered))
+    names: list[str] = []
+    for part in parts:
+        stored = group.attrs.get_id(part)
+        count = math.prod(stored.shape)
+        check_count(path, count + len(names), attribute)
+        is_text = stored.dtype.kind == "S" or h5py.check_string_dtype(stored.dtype) is not None
+        # Keras writes an empty list as one of numbers.
+        if count and (not is_text or stored.dtype.itemsize > MAXIMUM_NAME_BYTES):
+            raise RunError(
+                f"{path}: {attribute} of {shown(str(group.name))} is {stored.dtype}, expected "
+                f"names; {REMEDY}"
+            )
+        names += map(_to_text, np.ravel(np.asarray(group.attrs[part])) if count else [])
+    return names
+
+
+def check_count(path: Path, count: int, what: str) -> None:
+    """Refuses a list longer than any network has layers."""
+    if count > MAXIMUM_ENTRIES:
+        raise RunError(f"{path}: {shown(what)} has {count} entries, more than a network; {REMEDY}")
+
+
+def _to_text(name: str | bytes) -> str:
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)

@@ -1,0 +1,210 @@
+"""A transfer network trained phase by phase, each on as little of the network as it changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from epochlab.checkpoint import read_progress, restore_checkpoint
+from epochlab.data.augment import AugmentConfig
+from epochlab.data.batches import data_errors
+from epochlab.data.images import ImageData
+from epochlab.errors import ConfigError, RunError
+from epochlab.evaluation import Evaluation, evaluate
+from epochlab.features import FeaturesConfig, compute_features, save_features
+from epochlab.history import Epoch
+from epochlab.lazy_import import lazy_import
+from epochlab.models.freezing import last_frozen_layer, set_trainable, split_at
+from epochlab.models.transfer import TransferConfig, TransferModel, build_transfer_model
+from epochlab.runs import Run
+from epochlab.training import (
+    compile_classifier,
+    draw_augmentation,
+    draw_curves,
+    keep_weights,
+    run_epochs,
+)
+from epochlab.training_config import PhaseConfig, TrainingSettings
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_import("keras")
+
+BACKBONE = "backbone.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What the last phase leaves.
+
+    Attributes:
+        history: All epochs of all phases.
+        model: What the last phase trained: the network above its last frozen layer, or the whole.
+        data: What that model takes: features, or the images themselves.
+    """
+
+    history: list[Epoch]
+    model: "keras.Model"
+    data: ImageData
+
+    def score(self) -> Evaluation:
+        """Scores the test images."""
+        with data_errors(self.data):
+            return evaluate(self.model, self.data.test)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferTraining:
+    """All that the phases of one run share.
+
+    Attributes:
+        parts: The network.
+        data: The images.
+        model_config: The `model` section.
+        features: The `features` section.
+        settings: The `training` section.
+        augment: How training images are changed, or None.
+        seed: Seed of the run.
+    """
+
+    parts: TransferModel
+    data: ImageData
+    model_config: TransferConfig
+    features: FeaturesConfig
+    settings: TrainingSettings
+    augment: AugmentConfig | None
+    seed: int
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the frozen layers' input never changes, so that their output can be kept."""
+        return self.augment is None or self.features.variants is not None
+
+    def run(self, phases: Sequence[PhaseConfig], run: Run) -> Trained:
+        """Trains phase after phase, from the run's newest checkpoint if it has one.
+
+        Each phase compiles anew. Where the frozen layers' input cannot change, they run once over
+        each image and the phase trains what lies above the last of them; that cut never moves up
+        again, so that a checkpoint holds all that has changed.
+
+        Args:
+            phases: The `phases` section, at least one.
+            run: The run to record in.
+
+        Raises:
+            ConfigError: If a phase names a layer that does not exist.
+            DataError: If an image file changed or went away during training.
+            DivergedError: If the loss is not finite.
+            RunError: If the run's checkpoints cannot be used.
+        """
+        from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
+
+        self._record_backbone(run)
+        progress = read_progress(run.checkpoints)
+        history, starts = progress.history, progress.phase_starts
+        begun = len(starts)
+        model, data = self.parts.whole, self.data
+        if self.augment is not None:
+            draw_augmentation(run, self.data, self.augment, seed=self.seed)
+        try:
+            for number, phase in enumerate(phases, 1):
+                if number < begun:
+                    continue
+                config = phase.of(self.settings)
+                model, data = self._prepare(phases[:number])
+                if self.features.save_npy and data is not self.data:
+                    save_features(run.path, data)
+                compile_classifier(model, config)
+                if number == begun:
+                    restore_checkpoint(run.checkpoints, model)
+                else:
+                    starts.append(len(history) + 1)
+                recorder = EpochRecorder(run, config, history, starts)
+                augment = None if self.is_cached else self.augment
+                run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
+                keep_weights(model, config, run)
+        finally:
+            draw_curves(run, history, starts)
+        return Trained(history, model, data)
+
+    def _record_backbone(self, run: Run) -> None:
+        """Writes `backbone.json`, or makes sure that the weights are those the run began with."""
+        record = {
+            "backbone": self.model_config.backbone,
+            "weights": self.model_config.weights,
+            "sha256": self.parts.backbone_sha256,
+            "notes": list(self.parts.notes),
+        }
+        if not (run.path / BACKBONE).is_file():
+            run.write_json(BACKBONE, record)
+        elif run.read_json(BACKBONE).get("sha256") != record["sha256"]:
+            raise RunError(
+                f"{run.path}: model.weights: {record['weights']} are not the weights that the run "
+                f"began with: by {BACKBONE} their SHA-256 was "
+                f"{run.read_json(BACKBONE).get('sha256')}, now it is {record['sha256']}; bring the "
+                "old file back, or start a new run"
+            )
+
+    def _prepare(self, phases: Sequence[PhaseConfig]) -> "tuple[keras.Model, ImageData]":
+        """Returns what the last of `phases` trains, and on what."""
+        cut = self._cut(phases)
+        set_trainable(self.parts, phases[-1].trainable)
+        if cut is None or not self.is_cached:
+            return self.parts.whole, self.data
+        _, top = split_at(self.parts, cut)
+        features = compute_features(
+            self._frozen_part(cut),
+            self.data,
+            self.features,
+            identity=self._identity(cut),
+            augment=self.augment,
+            seed=self.seed,
+        )
+        return top, features
+
+    def _cut(self, phases: Sequence[PhaseConfig]) -> str | None:
+        """Returns the layer below which none of `phases` has trained anything."""
+        names = [layer.name for layer in self.parts.backbone.layers]
+        cuts = [last_frozen_layer(self.parts, phase.trainable) for phase in phases]
+        if None in cuts:
+            return None
+        return min((cut for cut in cuts if cut is not None), key=names.index)
+
+    def _frozen_part(self, cut: str) -> "keras.Model":
+        """Returns the layers up to `cut`, computing in the precision of the features."""
+        if self.features.precision == self.settings.precision:
+            return split_at(self.parts, cut)[0]
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.features.precision)
+        try:
+            image_shape = self.data.image_shape
+            twin = build_transfer_model(
+                self.model_config, image_shape, self.data.num_classes, self.seed
+            )
+        finally:
+            keras.config.set_dtype_policy(policy)
+        return split_at(twin, cut)[0]
+
+    def _identity(self, cut: str) -> str:
+        """Returns, for a person too, what the layers up to `cut` are."""
+        config = self.model_config
+        size = "x".join(map(str, config.image_size or self.data.image_shape[:2]))
+        return f"{config.backbone} up to {cut}, {size}, scaling {config.scaling}"
+
+
+def check_phases(parts: TransferModel, phases: Sequence[PhaseConfig]) -> None:
+    """Refuses phases that name layers that do not exist, and freezes what the first one freezes.
+
+    Raises:
+        ConfigError: With each such phase and what is wrong with it.
+    """
+    problems = []
+    for position, phase in enumerate(phases):
+        try:
+            last_frozen_layer(parts, phase.trainable)
+        except ConfigError as error:
+            problems.append(f"phases[{position}].{error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    set_trainable(parts, phases[0].trainable)
+    parts.whole.jit_compile = False  # no one compiles it where features are cached
