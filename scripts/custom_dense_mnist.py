@@ -11,12 +11,12 @@ from epochlab.lazy_import import lazy_import
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
+from epochlab.run_pictures import draw_curves
 from epochlab.runs import Run
 from epochlab.session import ExperimentConfig, Session
 from epochlab.training import (
     compile_classifier,
     count_epoch_steps,
-    draw_curves,
     keep_weights,
     start_recording,
 )

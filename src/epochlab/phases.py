@@ -15,14 +15,9 @@ from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.models.freezing import last_frozen_layer, set_trainable, split_at
 from epochlab.models.transfer import TransferConfig, TransferModel, build_transfer_model
+from epochlab.run_pictures import draw_augmentation, draw_curves
 from epochlab.runs import Run
-from epochlab.training import (
-    compile_classifier,
-    draw_augmentation,
-    draw_curves,
-    keep_weights,
-    run_epochs,
-)
+from epochlab.training import compile_classifier, keep_weights, run_epochs
 from epochlab.training_config import PhaseConfig, TrainingSettings
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from epochlab.confusion import plot_confusion
 from epochlab.figures import BLUE, GREY, VERMILION, figure_file
-from epochlab.galleries import plot_augmentation, plot_confusion, plot_mistakes
+from epochlab.galleries import plot_augmentation, plot_mistakes
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:

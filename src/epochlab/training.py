@@ -1,13 +1,11 @@
 """Compile, fit: from an untrained model to a trained one, recorded epoch by epoch."""
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from epochlab.checkpoint import restore_best, restore_checkpoint
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import (
-    augmented_examples,
     count_steps,
     data_errors,
     evaluation_batches,
@@ -15,10 +13,10 @@ from epochlab.data.batches import (
 )
 from epochlab.data.images import ImageData
 from epochlab.errors import ConfigError
-from epochlab.history import Epoch, History, find_best_epoch
+from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
-from epochlab.plots import plot_augmentation, plot_curve
+from epochlab.run_pictures import draw_augmentation, draw_curves
 from epochlab.runs import Run
 from epochlab.training_config import TrainingConfig, TrainingSettings
 
@@ -33,8 +31,6 @@ else:
 MAXIMUM_STEPS_PER_EXECUTION = 50
 # The same for large images, of which a single step takes long enough.
 PIXELS_PER_EXECUTION = 5 * 2**20
-
-SHOWN_PASSES = 16
 
 
 def check_validation(config: TrainingSettings, data: ImageData) -> None:
@@ -184,37 +180,6 @@ def choose_steps_per_execution(steps: int, pixels_per_step: int) -> int:
     """
     most = max(1, min(MAXIMUM_STEPS_PER_EXECUTION, PIXELS_PER_EXECUTION // pixels_per_step))
     return max(count for count in range(1, most + 1) if steps % count == 0)
-
-
-def draw_augmentation(run: Run, data: ImageData, augment: AugmentConfig, *, seed: int) -> None:
-    """Draws `augmentation.png`: the first training image, and what 16 passes make of it."""
-    original, changed = augmented_examples(data.train, augment, seed=seed, passes=SHOWN_PASSES)
-    plot_augmentation(
-        run.path / "augmentation.png",
-        original,
-        changed,
-        title=f"{data.train.names[0]} in passes 1 to {len(changed)}",
-        provenance=run.provenance(None),
-    )
-
-
-def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) -> None:
-    """Draws `accuracy.png` and `loss.png`, if there is an epoch to draw."""
-    if not history:
-        return
-    best_epoch = find_best_epoch(history)
-    for metric in ("accuracy", "loss"):
-        validation = [getattr(row, f"val_{metric}") for row in history]
-        plot_curve(
-            run.path / f"{metric}.png",
-            metric,
-            [getattr(row, metric) for row in history],
-            None if None in validation else validation,
-            best_epoch=best_epoch,
-            phase_starts=phase_starts,
-            title=f"{run.path.parent.name}, {run.path.name}",
-            provenance=run.provenance(best_epoch),
-        )
 
 
 def keep_weights(model: "keras.Model", config: TrainingSettings, run: Run) -> None:

@@ -1,0 +1,43 @@
+"""The pictures of a training in its run folder."""
+
+from collections.abc import Sequence
+
+from epochlab.data.augment import AugmentConfig
+from epochlab.data.batches import augmented_examples
+from epochlab.data.images import ImageData
+from epochlab.history import History, find_best_epoch
+from epochlab.plots import plot_augmentation, plot_curve
+from epochlab.runs import Run
+
+SHOWN_PASSES = 16
+
+
+def draw_augmentation(run: Run, data: ImageData, augment: AugmentConfig, *, seed: int) -> None:
+    """Draws `augmentation.png`: the first training image, and what 16 passes make of it."""
+    original, changed = augmented_examples(data.train, augment, seed=seed, passes=SHOWN_PASSES)
+    plot_augmentation(
+        run.path / "augmentation.png",
+        original,
+        changed,
+        title=f"{data.train.names[0]} in passes 1 to {len(changed)}",
+        provenance=run.provenance(None),
+    )
+
+
+def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) -> None:
+    """Draws `accuracy.png` and `loss.png`, if there is an epoch to draw."""
+    if not history:
+        return
+    best_epoch = find_best_epoch(history)
+    for metric in ("accuracy", "loss"):
+        validation = [getattr(row, f"val_{metric}") for row in history]
+        plot_curve(
+            run.path / f"{metric}.png",
+            metric,
+            [getattr(row, metric) for row in history],
+            None if None in validation else validation,
+            best_epoch=best_epoch,
+            phase_starts=phase_starts,
+            title=f"{run.path.parent.name}, {run.path.name}",
+            provenance=run.provenance(best_epoch),
+        )
