@@ -118,9 +118,18 @@ def test_array_on_a_full_disk_fails_before_it_is_written(tmp_path: Path, monkeyp
 
 
 def test_new_array_is_readable_as_npy(tmp_path: Path):
-    with new_array(tmp_path / "a.npy", "float32", (2, 3)) as array:
-        array[:] = 7
-    assert np.load(tmp_path / "a.npy").tolist() == [[7.0] * 3] * 2
+    with new_array(tmp_path / "a.npy", "float32", (3, 2)) as append:
+        append(np.array([[1, 2]], np.float32))
+        append(np.array([[3, 4], [5, 6]], np.float32))
+    assert np.load(tmp_path / "a.npy").tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_array_that_is_not_filled_is_refused(tmp_path: Path):
+    with (
+        pytest.raises(ValueError, match="were written"),
+        new_array(tmp_path / "a.npy", "uint8", (3, 2)) as append,
+    ):
+        append(np.zeros((1, 2), np.uint8))
 
 
 def run_command(*arguments: str) -> str:

@@ -106,9 +106,9 @@ def save_features(folder: Path, features: ImageData) -> None:
     for name, split in features.splits.items():
         with replace_file(folder / f"features_{name}.npy") as beside:
             images = split.images
-            with new_array(beside, "float32", tuple(images.shape)) as array:
+            with new_array(beside, "float32", tuple(images.shape)) as append:
                 for first in range(0, len(images), COPIED):
-                    array[first : first + COPIED] = images[first : first + COPIED]
+                    append(images[first : first + COPIED])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +148,14 @@ class _Frozen:
 
         def fill(folder: Path) -> None:
             with (
-                new_array(folder / FEATURES, "float32", shape) as array,
-                _progress(f"features of {name}", len(array)) as advance,
+                new_array(folder / FEATURES, "float32", shape) as append,
+                _progress(f"features of {name}", shape[0]) as advance,
             ):
-                self._run(split, array, augment, seed, advance)
+                for variant in range(variants):
+                    batches = evaluation_batches(split, augment=augment, variant=variant, seed=seed)
+                    for images, _ in batches:
+                        append(self.forward(tf.cast(images, tf.float32)).numpy())
+                        advance(len(images))
 
         array = find_or_make(
             "features",
@@ -166,25 +170,6 @@ class _Frozen:
             array.__getitem__, np.arange(len(array)), self.shape, digest.hexdigest(), "float32"
         )
         return Split(images, split.labels, split.names, variants)
-
-    def _run(
-        self,
-        split: Split,
-        array: "np.ndarray",
-        augment: AugmentConfig | None,
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> None:
-        """Fills `array` with the features of variant after variant."""
-        first = 0
-        while first < len(array):
-            variant = first // len(split)
-            batches = evaluation_batches(split, augment=augment, variant=variant, seed=seed)
-            for images, _ in batches:
-                features = self.forward(tf.cast(images, tf.float32))
-                array[first : first + len(images)] = features
-                first += len(images)
-                advance(len(images))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -141,20 +142,36 @@ def make_room(kind: str | None, limit: int) -> list[Entry]:
 
 
 @contextlib.contextmanager
-def new_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "Iterator[np.ndarray]":
-    """Gives a new `.npy` file of zeros, mapped into memory, and writes it to disk at the end.
+def new_array(
+    file: Path, dtype: str, shape: tuple[int, ...]
+) -> "Iterator[Callable[[np.ndarray], None]]":
+    """Gives a function that appends pieces to a new `.npy` file.
 
-    Its bytes are reserved first: a mapping that grows into a full disk kills the process.
+    The whole file's bytes are reserved first, so that a full disk is known before any work. It is
+    written, not mapped: a mapping would hold all of it in memory.
+
+    Args:
+        file: The file to make.
+        dtype: Of the array.
+        shape: Of the whole array; the pieces are to fill it along the first axis.
 
     Raises:
         OSError: If there is no room for it.
     """
-    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-    yield array
-    array.flush()
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    with file.open("wb") as opened:
+        np.lib.format.write_array_header_2_0(opened, header)
+        size = opened.tell() + math.prod(shape) * np.dtype(dtype).itemsize
+        if hasattr(os, "posix_fallocate"):
+            opened.flush()
+            os.posix_fallocate(opened.fileno(), 0, size)
+
+        def append(piece: "np.ndarray") -> None:
+            opened.write(np.ascontiguousarray(piece, dtype).data)
+
+        yield append
+        if opened.tell() != size:
+            raise ValueError(f"{file}: {opened.tell()} bytes were written, expected {size}")
 
 
 def open_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "np.ndarray | None":

@@ -14,7 +14,7 @@ from epochlab.data.decoding import (
     decode_image,
     resize_image,
 )
-from epochlab.data.pixel_cache import THREADS
+from epochlab.data.pixel_cache import SUBMITTED, THREADS
 from epochlab.data.sources import shown
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
@@ -81,8 +81,12 @@ def hash_files(root: Path, paths: Sequence[str]) -> list[str]:
     Raises:
         DataError: If a file cannot be read.
     """
+    hashes: list[str] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), paths))
+        for first in range(0, len(paths), SUBMITTED):
+            some = paths[first : first + SUBMITTED]
+            hashes += pool.map(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), some)
+    return hashes
 
 
 def _read(path: Path) -> bytes:

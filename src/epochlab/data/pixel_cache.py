@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from epochlab.data.cache import find_or_make, new_array, open_array
 from epochlab.errors import DataError
+from epochlab.lazy_import import lazy_import
 from epochlab.quiet import held_back_stderr
 
 if TYPE_CHECKING:
     import numpy as np
+else:
+    np = lazy_import("numpy")
 
 # Counts up when decoding or resizing changes, so that no older pixels are taken for new ones.
 FORMAT = 1
 THREADS = 4
-# Files handed to the threads at a time: Ctrl-C waits for no more than these.
+# Files handed to the threads at a time: Ctrl-C waits for no more than these, and each one waiting
+# takes memory.
 SUBMITTED = 256
 
 PIXELS, BAD = "pixels.npy", "bad.json"
@@ -72,10 +76,10 @@ def store_pixels(
 
     def fill(folder: Path) -> None:
         if with_pixels:
-            with new_array(folder / PIXELS, "uint8", shape) as pixels:
-                bad = _decode_all(paths, pixels, decode)
+            with new_array(folder / PIXELS, "uint8", shape) as append:
+                bad = _decode_all(paths, image_shape, decode, append)
         else:
-            bad = _decode_all(paths, None, decode)
+            bad = _decode_all(paths, image_shape, decode, lambda _: None)
         (folder / BAD).write_text(json.dumps(dict(sorted(bad.items()))), encoding="utf-8")
 
     return find_or_make(
@@ -103,19 +107,20 @@ def _open_entry(
 
 
 def _decode_all(
-    paths: Sequence[str], pixels: "np.ndarray | None", decode: Callable[[int], "np.ndarray"]
+    paths: Sequence[str],
+    image_shape: tuple[int, int, int],
+    decode: Callable[[int], "np.ndarray"],
+    append: "Callable[[np.ndarray], None]",
 ) -> dict[str, str]:
-    """Decodes every file, into `pixels` if there are any; returns the reasons of the bad ones."""
+    """Decodes every file and appends its pixels; returns the reasons of the bad ones."""
     bad: dict[str, str] = {}
 
-    def decode_one(position: int) -> None:
+    def decode_one(position: int) -> "np.ndarray":
         try:
-            decoded = decode(position)
+            return decode(position)
         except DataError as error:
             bad[paths[position]] = str(error)
-        else:
-            if pixels is not None:
-                pixels[position] = decoded
+            return np.zeros(image_shape, np.uint8)
 
     with (
         held_back_stderr(),
@@ -124,7 +129,7 @@ def _decode_all(
     ):
         for first in range(0, len(paths), SUBMITTED):
             positions = range(first, min(first + SUBMITTED, len(paths)))
-            list(pool.map(decode_one, positions))
+            append(np.stack(list(pool.map(decode_one, positions))))
             advance(len(positions))
     return bad
 
