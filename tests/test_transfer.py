@@ -1,14 +1,19 @@
 """Transfer experiments: phases, cached features, the whole model at the end."""
 
 import json
+import runpy
 import subprocess
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import make_photographs
+from conftest import CONFIGS, SCRIPTS, load_experiment, make_photographs
 from PIL import Image
+
+from epochlab.config import describe_config, load_config
+from epochlab.config.yaml_reader import read_yaml
+from epochlab.errors import ConfigError
 
 SMALL = (
     "data.image_size=[40, 40]", "model.weights=none", "model.dense_units=[8]",
@@ -111,6 +116,44 @@ def test_two_phases_with_variants_resume_to_the_bit(run_script, photographs, tmp
         assert run_folder(resumed, tmp_path) == cut
         assert metrics(cut)["weights_sha256"] == metrics(whole)["weights_sha256"]
         assert untimed(cut) == untimed(whole)
+
+
+@pytest.mark.slow
+def test_cosine_takes_the_learning_rate_to_zero_within_its_phase(run_script, photographs, tmp_path):
+    changes = ("phases.0.epochs=3", "phases.0.schedule=cosine", "phases.0.trainable=[head]")
+    run = run_folder(
+        run_script("cats_dogs_vgg16_features", *settings(photographs, *changes)), tmp_path
+    )
+    rates = [float(row.split(",")[5]) for row in untimed(run)[1:]]
+    assert rates == pytest.approx([2e-5 * 0.75, 2e-5 * 0.25, 0.0], abs=1e-11)
+
+
+def test_a_cosine_and_a_decay_are_refused_together():
+    sgd = "{name: sgd, learning_rate: 0.1, momentum: 0.9, nesterov: true, decay: 1e-6}"
+    changes = (f"phases.0.optimizer={sgd}", "phases.0.schedule=cosine")
+    with pytest.raises(ConfigError, match="both change the learning rate"):
+        load_experiment("cats_dogs_vgg16_features", *changes)
+
+
+def test_values_of_phases_are_described_one_by_one():
+    script = runpy.run_path(str(SCRIPTS / "cats_dogs_vgg16_finetune.py"))
+    path = CONFIGS / "cats_dogs_vgg16_finetune.yaml"
+    loaded = load_config(script["TransferExperiment"], path, ["phases.1.epochs=7"])
+    lines = [line.split() for line in describe_config(loaded).splitlines()]
+    assert ["phases.1.epochs", "7", "--set"] in lines
+    (line,) = (line for line in lines if line[0] == "phases.1.trainable.from")
+    assert line[1] == "block5_conv1"
+    assert line[2].startswith(f"{path}:")
+
+
+@pytest.mark.parametrize(
+    "name", ["cats_dogs_bottleneck", "cats_dogs_vgg16_repair", "cats_dogs_vgg16_features"]
+)
+def test_further_yaml_files_fit_their_scripts(name: str):
+    path = CONFIGS / f"{name}.yaml"
+    experiment = read_yaml(path).values["experiment"]
+    script = runpy.run_path(str(SCRIPTS / f"{experiment}.py"))
+    assert load_config(script["TransferExperiment"], path).config.experiment == experiment
 
 
 @pytest.mark.slow

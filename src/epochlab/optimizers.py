@@ -55,10 +55,20 @@ OptimizerConfig = Annotated[
 
 
 def build_optimizer(
-    config: AdamConfig | RMSpropConfig | SGDConfig,
+    config: AdamConfig | RMSpropConfig | SGDConfig, *, cosine_steps: int | None = None
 ) -> "keras.optimizers.Optimizer":
-    """Returns the Keras optimizer that `config` describes."""
+    """Returns the Keras optimizer that `config` describes.
+
+    Args:
+        config: The optimizer.
+        cosine_steps: Steps over which the learning rate falls to zero along half a cosine
+            (Loshchilov and Hutter, arXiv:1608.03983, without restarts), or None for a constant one.
+    """
     settings = config.model_dump(exclude={"name"})
+    if cosine_steps is not None:
+        settings["learning_rate"] = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate, cosine_steps
+        )
     match config:
         case AdamConfig():
             return keras.optimizers.Adam(**settings)

@@ -17,7 +17,12 @@ from epochlab.models.freezing import last_frozen_layer, set_trainable, split_at
 from epochlab.models.transfer import TransferConfig, TransferModel, build_transfer_model
 from epochlab.run_pictures import draw_augmentation, draw_curves
 from epochlab.runs import Run
-from epochlab.training import compile_classifier, keep_weights, run_epochs
+from epochlab.training import (
+    compile_classifier,
+    count_epoch_steps,
+    keep_weights,
+    run_epochs,
+)
 from epochlab.training_config import PhaseConfig, TrainingSettings
 
 if TYPE_CHECKING:
@@ -109,7 +114,9 @@ class TransferTraining:
                 model, data = self._prepare(phases[:number])
                 if self.features.save_npy and data is not self.data:
                     save_features(run.path, data)
-                compile_classifier(model, config)
+                steps = phase.epochs * count_epoch_steps(config, data)
+                cosine_steps = steps if phase.schedule == "cosine" else None
+                compile_classifier(model, config, cosine_steps=cosine_steps)
                 if number == begun:
                     restore_checkpoint(run.checkpoints, model)
                 else:

@@ -53,7 +53,11 @@ def check_validation(config: TrainingSettings, data: ImageData) -> None:
 
 
 def compile_classifier(
-    model: "keras.Model", config: TrainingConfig, *, from_logits: bool = False
+    model: "keras.Model",
+    config: TrainingConfig,
+    *,
+    from_logits: bool = False,
+    cosine_steps: int | None = None,
 ) -> None:
     """Compiles `model` for integer labels: cross-entropy, accuracy, the config's optimizer.
 
@@ -61,13 +65,14 @@ def compile_classifier(
         model: A model with one output per class, or with a single sigmoid for two classes.
         config: The `training` section.
         from_logits: Whether the model ends in logits instead of probabilities.
+        cosine_steps: As in `build_optimizer`.
     """
     if model.output_shape[-1] == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     model.compile(
-        optimizer=build_optimizer(config.optimizer),
+        optimizer=build_optimizer(config.optimizer, cosine_steps=cosine_steps),
         loss=loss,
         metrics=["accuracy"],
         jit_compile=config.jit_compile,

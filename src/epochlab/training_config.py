@@ -76,7 +76,8 @@ def _check_trainable(value: Any) -> Any:
     raise ValueError(f"expected head, {{from: LAYER}} or a list of layers, got {value}")
 
 
-Trainable = Annotated[str | dict[str, str] | tuple[str, ...], PlainValidator(_check_trainable)]
+# `Any`, because pydantic takes no part in it: `head`, `{from: LAYER}` or a tuple of names.
+Trainable = Annotated[Any, PlainValidator(_check_trainable)]
 
 
 class PhaseConfig(Section):
@@ -87,11 +88,22 @@ class PhaseConfig(Section):
             and the head; or a list of layers.
         epochs: As in `TrainingConfig`.
         optimizer: As in `TrainingConfig`.
+        schedule: Whether the learning rate stays, or falls to zero along half a cosine.
     """
 
     trainable: Trainable
     epochs: PositiveInt
     optimizer: OptimizerConfig
+    schedule: Literal["constant", "cosine"]
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.schedule == "cosine" and getattr(self.optimizer, "decay", 0) > 0:
+            raise ValueError(
+                "schedule: cosine and optimizer.decay both change the learning rate; set decay to "
+                "0, or schedule to constant"
+            )
+        return self
 
     def of(self, settings: TrainingSettings) -> TrainingConfig:
         """Returns this phase as a training of its own."""

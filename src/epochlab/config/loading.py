@@ -73,7 +73,7 @@ def load_config(
         raise ConfigError(_join(problems + found, hints, path)) from None
     if problems:
         raise ConfigError(_join(problems, [], path))
-    keys = {".".join(key): source.origin(key) for key, _ in _leaves(config.model_dump())}
+    keys = {".".join(map(str, key)): source.origin(key) for key, _ in _leaves(config.model_dump())}
     return LoadedConfig(config, keys)
 
 
@@ -85,7 +85,7 @@ def dump_config(config: Section) -> str:
 def describe_config(loaded: LoadedConfig[Any]) -> str:
     """Returns one aligned line per value: dotted key, value, origin."""
     rows = [
-        (".".join(key), format_value(value))
+        (".".join(map(str, key)), format_value(value))
         for key, value in _leaves(loaded.config.model_dump(mode="json"))
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -94,12 +94,13 @@ def describe_config(loaded: LoadedConfig[Any]) -> str:
     )
 
 
-def _leaves(
-    values: Mapping[str, Any], prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*prefix, name))
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            for position, item in enumerate(value):
+                yield from _leaves(item, (*prefix, name, position))
         else:
             yield (*prefix, name), value
 
