@@ -45,6 +45,7 @@ def call(monkeypatch, capsys):
 
     def run(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["epochlab", "predict", *map(str, arguments)])
+        capsys.readouterr()  # what was printed before
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capsys.readouterr()
