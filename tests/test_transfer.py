@@ -99,6 +99,27 @@ def test_cached_and_uncached_training_of_two_phases_agree(run_script, photograph
 
 
 @pytest.mark.slow
+def test_network_that_trains_from_its_first_layer_is_augmented_whatever_is_cached(
+    run_script, photographs, tmp_path
+):
+    first_layer = (
+        "phases.0.trainable={from: block1_conv1}", "phases.0.epochs=1", "phases.1.epochs=1",
+        "training.steps_per_epoch=3",
+    )  # fmt: skip
+    asked, endless = (
+        run_folder(
+            run_script(
+                "cats_dogs_vgg16_finetune",
+                *settings(photographs, *first_layer, f"features.variants={variants}"),
+            ),
+            tmp_path,
+        )
+        for variants in ("2", "null")
+    )
+    assert metrics(asked)["weights_sha256"] == metrics(endless)["weights_sha256"]
+
+
+@pytest.mark.slow
 def test_two_phases_with_variants_resume_to_the_bit(run_script, photographs, tmp_path):
     arguments = settings(photographs, *PHASES, "features.variants=2")
     whole = run_folder(run_script("cats_dogs_vgg16_finetune", *arguments), tmp_path)

@@ -122,7 +122,7 @@ class TransferTraining:
                 else:
                     starts.append(len(history) + 1)
                 recorder = EpochRecorder(run, config, history, starts)
-                augment = None if self.is_cached else self.augment
+                augment = self.augment if data is self.data else None
                 run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
                 keep_weights(model, config, run)
         finally:
