@@ -12,40 +12,14 @@ epoch the training step waits for its next batch.
 """
 
 import argparse
-import csv
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from timing import ROOT, epoch_clock, time_other, time_script
+
 EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
-
-
-def time_script(experiment: str, data: Path, epochs: int, precision: str) -> list[float]:
-    """Returns the seconds of each epoch but the first, as the run's `history.csv` has them."""
-    with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, str(ROOT / "scripts" / f"{experiment}.py"), "--out", out]
-        settings = (
-            f"data.path={data}",
-            f"training.epochs={epochs}",
-            f"training.precision={precision}",
-        )
-        command += [word for setting in settings for word in ("--set", setting)]
-        subprocess.run(command, check=True, capture_output=True)
-        (history,) = Path(out).glob("*/*/history.csv")
-        with history.open() as rows:
-            return [float(row["seconds"]) for row in csv.DictReader(rows)][1:]
-
-
-def time_article(experiment: str, data: Path, epochs: int) -> list[float]:
-    """Returns the same for the article's flow, run in a process of its own."""
-    command = [sys.executable, __file__, str(data), "--article", experiment, str(epochs)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(printed.splitlines()[-1])
 
 
 def load_experiment(experiment: str, data: Path):
@@ -86,21 +60,14 @@ def run_article(experiment: str, data: Path, epochs: int) -> None:
         optimizer=keras.optimizers.RMSprop(learning_rate=1e-4),
         metrics=["acc"],
     )
-    seconds = []
-
-    class Clock(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.started = time.perf_counter()
-
-        def on_epoch_end(self, epoch, logs=None):
-            seconds.append(time.perf_counter() - self.started)
+    seconds: list[float] = []
 
     model.fit(
         flow(ImageDataGenerator(rescale=1.0 / 255, **changes), "train"),
         steps_per_epoch=steps,
         epochs=epochs,
         validation_data=flow(ImageDataGenerator(rescale=1.0 / 255), "validation"),
-        callbacks=[Clock()],
+        callbacks=[epoch_clock(seconds)],
         verbose=0,
     )
     print(json.dumps(seconds[1:]))
@@ -162,9 +129,16 @@ def main() -> None:
     for experiment in experiments:
         rounds: list[list[float]] = []
         for _ in range(arguments.rounds):
-            sides = [time_article(experiment, data, arguments.epochs)]
+            sides = [
+                time_other(__file__, str(data), "--article", experiment, str(arguments.epochs))
+            ]
             for precision in ("float32", "mixed_bfloat16"):
-                sides.append(time_script(experiment, data, arguments.epochs, precision))
+                settings = (
+                    f"data.path={data}",
+                    f"training.epochs={arguments.epochs}",
+                    f"training.precision={precision}",
+                )
+                sides.append(time_script(experiment, settings))
             rounds.append([statistics.median(seconds) for seconds in sides])
         article, *ours = ([round_[side] for round_ in rounds] for side in range(3))
         cells = [f"{statistics.median(article):.1f}"]

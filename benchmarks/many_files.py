@@ -10,12 +10,11 @@ Makes that many distinct small JPEG files in a temporary folder and runs a few s
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from timing import script_command
 
 
 def make_files(root: Path, count: int) -> None:
@@ -42,8 +41,7 @@ def run_script(data: Path, out: str, cache_limit: float) -> tuple[float, float]:
         "training.epochs=1",
         "training.steps_per_epoch=20",
     )
-    command = [sys.executable, str(ROOT / "scripts" / "cats_dogs_baseline.py"), "--out", out]
-    command += [word for setting in settings for word in ("--set", setting)]
+    command = script_command("cats_dogs_baseline", settings, out)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

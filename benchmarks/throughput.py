@@ -9,43 +9,24 @@ speed drifts, and the two halves of a round are close in time.
 """
 
 import argparse
-import csv
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from timing import ROOT, epoch_clock, time_other, time_script
+
 NETWORKS = ("lenet_mnist", "convnet_mnist", "mlp_mnist_relu", "convnet_deep_head_mnist")
 
 
 def time_epochlab(network: str, images: int, epochs: int, overrides: list[str]) -> list[float]:
-    """Returns the seconds of each epoch but the first, as the run's `history.csv` has them."""
-    with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, str(ROOT / "scripts" / f"{network}.py"), "--out", out]
-        settings = [f"data.limit={images}", f"training.epochs={epochs}", *overrides]
-        command += [word for setting in settings for word in ("--set", setting)]
-        subprocess.run(command, check=True, capture_output=True)
-        (history,) = Path(out).glob("*/*/history.csv")
-        with history.open() as rows:
-            return [float(row["seconds"]) for row in csv.DictReader(rows)][1:]
-
-
-def time_plain(network: str, images: int, epochs: int) -> list[float]:
-    """Returns the same for plain Keras, run in a process of its own."""
-    command = [sys.executable, __file__, "--plain", network, str(images), str(epochs)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(printed.splitlines()[-1])
+    """Returns the seconds of each epoch but the first."""
+    settings = (f"data.limit={images}", f"training.epochs={epochs}", *overrides)
+    return time_script(network, settings)
 
 
 def run_plain(network: str, images: int, epochs: int) -> None:
     """Trains as a tutorial does, on float32 arrays, and prints the seconds of each epoch."""
     import runpy
 
-    import keras
     import numpy as np
 
     from epochlab.config import load_config
@@ -78,21 +59,14 @@ def run_plain(network: str, images: int, epochs: int) -> None:
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    seconds = []
-
-    class Clock(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.started = time.perf_counter()
-
-        def on_epoch_end(self, epoch, logs=None):
-            seconds.append(time.perf_counter() - self.started)
+    seconds: list[float] = []
 
     model.fit(
         *scaled(data.train),
         batch_size=config.training.batch_size,
         epochs=epochs,
         validation_data=data.validation and scaled(data.validation),
-        callbacks=[Clock()],
+        callbacks=[epoch_clock(seconds)],
         verbose=0,
     )
     print(json.dumps(seconds[1:]))
@@ -118,7 +92,9 @@ def main() -> None:
         rates: list[tuple[float, float]] = []
         for _ in range(arguments.rounds):
             ours = time_epochlab(network, arguments.images, arguments.epochs, arguments.set)
-            plain = time_plain(network, arguments.images, arguments.epochs)
+            plain = time_other(
+                __file__, "--plain", network, str(arguments.images), str(arguments.epochs)
+            )
             rates.append(
                 (
                     arguments.images / statistics.median(ours),

@@ -1,18 +1,14 @@
 """Cats against dogs: a small head on VGG16's features of 2,000 photographs."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from epochlab.data.directory import DirectoryConfig, load_directory
 from epochlab.experiment import run_experiment
 from epochlab.features import FeaturesConfig
-from epochlab.models.transfer import TransferConfig, build_transfer_model
-from epochlab.phases import TransferTraining, check_phases
+from epochlab.models.transfer import TransferConfig
+from epochlab.phases import prepare_transfer
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
 from epochlab.session import ExperimentConfig, Session
-from epochlab.training_config import PhaseConfig, TrainingSettings
+from epochlab.training_config import Phases, TrainingSettings
 
 
 class TransferExperiment(ExperimentConfig):
@@ -21,7 +17,7 @@ class TransferExperiment(ExperimentConfig):
     data: DirectoryConfig
     model: TransferConfig
     features: FeaturesConfig
-    phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
+    phases: Phases
     training: TrainingSettings
 
 
@@ -30,22 +26,19 @@ def train(session: Session[TransferExperiment]) -> None:
     config = session.config
     prepare_tensorflow(config.training, config.seed)
     data = load_directory(config.data)
-    parts = build_transfer_model(config.model, data.image_shape, data.num_classes, config.seed)
-    check_phases(parts, config.phases)
-    training = TransferTraining(
-        parts,
+    training = prepare_transfer(
         data,
         config.model,
         config.features,
+        config.phases,
         config.training,
-        config.data.augment,
-        config.seed,
+        augment=config.data.augment,
+        seed=config.seed,
     )
-    with session.open_run(data, parts.whole, config.training) as run:
-        trained = training.run(config.phases, run)
-        finish_run(
-            run, parts.whole, data, trained.history, config.training, evaluation=trained.score()
-        )
+    whole = training.parts.whole
+    with session.open_run(data, whole, config.training) as run:
+        trained = training.run(run)
+        finish_run(run, whole, data, trained.history, config.training, evaluation=trained.score())
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
 """A frozen VGG16 on MNIST's digits, made larger."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.experiment import run_experiment
 from epochlab.features import FeaturesConfig
-from epochlab.models.transfer import TransferConfig, build_transfer_model
-from epochlab.phases import TransferTraining, check_phases
+from epochlab.models.transfer import TransferConfig
+from epochlab.phases import prepare_transfer
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
 from epochlab.session import ExperimentConfig, Session
-from epochlab.training_config import PhaseConfig, TrainingSettings
+from epochlab.training_config import Phases, TrainingSettings
 
 
 class TransferExperiment(ExperimentConfig):
@@ -21,7 +17,7 @@ class TransferExperiment(ExperimentConfig):
     data: MnistConfig
     model: TransferConfig
     features: FeaturesConfig
-    phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
+    phases: Phases
     training: TrainingSettings
 
 
@@ -30,16 +26,19 @@ def train(session: Session[TransferExperiment]) -> None:
     config = session.config
     prepare_tensorflow(config.training, config.seed)
     data = load_mnist(config.data)
-    parts = build_transfer_model(config.model, data.image_shape, data.num_classes, config.seed)
-    check_phases(parts, config.phases)
-    training = TransferTraining(
-        parts, data, config.model, config.features, config.training, None, config.seed
+    training = prepare_transfer(
+        data,
+        config.model,
+        config.features,
+        config.phases,
+        config.training,
+        augment=None,
+        seed=config.seed,
     )
-    with session.open_run(data, parts.whole, config.training) as run:
-        trained = training.run(config.phases, run)
-        finish_run(
-            run, parts.whole, data, trained.history, config.training, evaluation=trained.score()
-        )
+    whole = training.parts.whole
+    with session.open_run(data, whole, config.training) as run:
+        trained = training.run(run)
+        finish_run(run, whole, data, trained.history, config.training, evaluation=trained.score())
 
 
 if __name__ == "__main__":

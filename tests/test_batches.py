@@ -11,7 +11,7 @@ from epochlab.data.batches import (
     evaluation_batches,
     training_batches,
 )
-from epochlab.data.images import ImageData, Split, StoredImages
+from epochlab.data.images import Split, StoredImages
 from epochlab.errors import DataError
 from epochlab.training import choose_steps_per_execution
 
@@ -118,8 +118,7 @@ def test_a_file_that_changes_during_training_is_a_data_error(numbered: Split):
 
     stored = StoredImages(read, np.arange(COUNT), (1, 1, 1), "id")
     split = Split(stored, numbered.labels, numbered.names)
-    data = ImageData(split, None, split, ("a",), "source", "hash")
-    with pytest.raises(DataError, match=r"a\.jpg: has changed"), data_errors(data):
+    with pytest.raises(DataError, match=r"a\.jpg: has changed"), data_errors(split):
         next(iter(training_batches(split, batch_size=5, seed=1)))
 
 

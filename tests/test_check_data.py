@@ -19,6 +19,7 @@ from PIL import Image, ImageEnhance
 
 from epochlab import cli
 from epochlab.contact_sheets import Group, Tile, plot_contact_sheet
+from epochlab.data import threads
 from epochlab.data.checking import inspection, report
 from epochlab.data.checking.file_types import fits_suffix, recognise_type
 from epochlab.data.checking.looks import Look, describe_look, find_like_pairs
@@ -676,9 +677,9 @@ def test_few_images_are_in_memory_at_a_time(root: Path, monkeypatch):
         return decoded
 
     monkeypatch.setattr(inspection, "decode_image", counted)
-    monkeypatch.setattr(inspection, "_BATCH", 8)
+    monkeypatch.setattr(threads, "SUBMITTED", 8)
     assert check_folder(root).num_images == 28
-    assert most <= inspection.THREADS
+    assert most <= threads.THREADS
 
 
 # The command.

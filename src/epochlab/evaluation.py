@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from epochlab.data.batches import evaluation_batches
+from epochlab.data.batches import data_errors, evaluation_batches
 from epochlab.data.images import Split
 from epochlab.files import write_text
 from epochlab.lazy_import import lazy_import
@@ -76,8 +76,12 @@ def evaluate(model: "keras.Model", split: Split, *, from_logits: bool = False) -
         model: A model with one output per class, or with a single sigmoid for two classes.
         split: The images.
         from_logits: Whether the model ends in logits instead of probabilities.
+
+    Raises:
+        DataError: If an image file changed or went away after it was listed.
     """
-    outputs = model.predict(evaluation_batches(split), verbose=0)
+    with data_errors(split):
+        outputs = model.predict(evaluation_batches(split), verbose=0)
     return Evaluation(to_probabilities(outputs, from_logits=from_logits), split.labels)
 
 

@@ -92,7 +92,7 @@ def compute_features(
         {"source": data.source, "network": identity, "precision": config.precision},
         int(config.cache_limit * 2**30),
     )
-    with data_errors(data):
+    with data_errors(*data.splits.values()):
         return replace(
             data,
             train=frozen.compute("train", data.train, config.variants, augment, seed),

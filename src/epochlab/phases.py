@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from epochlab.checkpoint import read_progress, restore_checkpoint
 from epochlab.data.augment import AugmentConfig
-from epochlab.data.batches import data_errors
 from epochlab.data.images import ImageData
 from epochlab.errors import ConfigError, RunError
 from epochlab.evaluation import Evaluation, evaluate
@@ -49,8 +48,7 @@ class Trained:
 
     def score(self) -> Evaluation:
         """Scores the test images."""
-        with data_errors(self.data):
-            return evaluate(self.model, self.data.test)
+        return evaluate(self.model, self.data.test)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,7 @@ class TransferTraining:
         data: The images.
         model_config: The `model` section.
         features: The `features` section.
+        phases: The `phases` section.
         settings: The `training` section.
         augment: How training images are changed, or None.
         seed: Seed of the run.
@@ -71,6 +70,7 @@ class TransferTraining:
     data: ImageData
     model_config: TransferConfig
     features: FeaturesConfig
+    phases: Sequence[PhaseConfig]
     settings: TrainingSettings
     augment: AugmentConfig | None
     seed: int
@@ -80,7 +80,7 @@ class TransferTraining:
         """Whether the frozen layers' input never changes, so that their output can be kept."""
         return self.augment is None or self.features.variants is not None
 
-    def run(self, phases: Sequence[PhaseConfig], run: Run) -> Trained:
+    def run(self, run: Run) -> Trained:
         """Trains phase after phase, from the run's newest checkpoint if it has one.
 
         Each phase compiles anew. Where the frozen layers' input cannot change, they run once over
@@ -88,11 +88,9 @@ class TransferTraining:
         again, so that a checkpoint holds all that has changed.
 
         Args:
-            phases: The `phases` section, at least one.
             run: The run to record in.
 
         Raises:
-            ConfigError: If a phase names a layer that does not exist.
             DataError: If an image file changed or went away during training.
             DivergedError: If the loss is not finite.
             RunError: If the run's checkpoints cannot be used.
@@ -107,11 +105,11 @@ class TransferTraining:
         if self.augment is not None:
             draw_augmentation(run, self.data, self.augment, seed=self.seed)
         try:
-            for number, phase in enumerate(phases, 1):
+            for number, phase in enumerate(self.phases, 1):
                 if number < begun:
                     continue
                 config = phase.of(self.settings)
-                model, data = self._prepare(phases[:number])
+                model, data = self._prepare(self.phases[:number])
                 if self.features.save_npy and data is not self.data:
                     save_features(run.path, data)
                 steps = phase.epochs * count_epoch_steps(config, data)
@@ -194,12 +192,32 @@ class TransferTraining:
         return f"{config.backbone} up to {cut}, {size}, scaling {config.scaling}"
 
 
-def check_phases(parts: TransferModel, phases: Sequence[PhaseConfig]) -> None:
-    """Refuses phases that name layers that do not exist, and freezes what the first one freezes.
+def prepare_transfer(
+    data: ImageData,
+    model_config: TransferConfig,
+    features: FeaturesConfig,
+    phases: Sequence[PhaseConfig],
+    settings: TrainingSettings,
+    *,
+    augment: AugmentConfig | None,
+    seed: int,
+) -> TransferTraining:
+    """Builds the network, checks the phases on it, and freezes what the first one freezes.
 
     Raises:
-        ConfigError: With each such phase and what is wrong with it.
+        ConfigError: If the images do not fit the backbone, or phases name layers that do not exist:
+            each such phase and what is wrong with it.
+        RunError: If the weights file is missing, damaged or of another network.
+        EnvironmentFault: If ImageNet's weights cannot be had.
     """
+    parts = build_transfer_model(model_config, data.image_shape, data.num_classes, seed)
+    _check_phases(parts, phases)
+    set_trainable(parts, phases[0].trainable)
+    parts.whole.jit_compile = False  # no one compiles it where features are cached
+    return TransferTraining(parts, data, model_config, features, phases, settings, augment, seed)
+
+
+def _check_phases(parts: TransferModel, phases: Sequence[PhaseConfig]) -> None:
     problems = []
     for position, phase in enumerate(phases):
         try:
@@ -208,5 +226,3 @@ def check_phases(parts: TransferModel, phases: Sequence[PhaseConfig]) -> None:
             problems.append(f"phases[{position}].{error}")
     if problems:
         raise ConfigError("\n".join(problems))
-    set_trainable(parts, phases[0].trainable)
-    parts.whole.jit_compile = False  # no one compiles it where features are cached

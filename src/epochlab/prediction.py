@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochlab.data.image_search import FoundImages, find_images, read_image
-from epochlab.data.pixel_cache import THREADS
+from epochlab.data.threads import THREADS
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 from epochlab.quiet import held_back_stderr

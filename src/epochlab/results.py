@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epochlab.data.batches import count_images, data_errors
+from epochlab.data.batches import count_images
 from epochlab.data.images import ImageData
 from epochlab.errors import RunError
 from epochlab.evaluation import Evaluation, evaluate, record_evaluation
@@ -56,8 +56,7 @@ def finish_run(
     """
     best_epoch = find_best_epoch(history)
     if evaluation is None:
-        with data_errors(data):
-            evaluation = evaluate(model, data.test, from_logits=from_logits)
+        evaluation = evaluate(model, data.test, from_logits=from_logits)
     record_evaluation(run, evaluation, data.test, data.class_names, run.provenance(best_epoch))
     sha256 = weights_sha256(model)
     parameters = {

@@ -142,7 +142,7 @@ def run_epochs(
     model.steps_per_execution = choose_steps_per_execution(
         steps, math.prod(data.image_shape[:2]) * config.batch_size
     )
-    with data_errors(data):
+    with data_errors(data.train, data.validation):
         model.fit(
             training_batches(
                 data.train,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import NonNegativeFloat, PlainValidator, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PlainValidator, PositiveInt, model_validator
 
 from epochlab.config import Section
 from epochlab.optimizers import OptimizerConfig
@@ -108,3 +108,7 @@ class PhaseConfig(Section):
     def of(self, settings: TrainingSettings) -> TrainingConfig:
         """Returns this phase as a training of its own."""
         return TrainingConfig(**settings.model_dump(), epochs=self.epochs, optimizer=self.optimizer)
+
+
+# The `phases` section.
+Phases = Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]

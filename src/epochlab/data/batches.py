@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from epochlab.data.augment import AugmentConfig, augment_batch
-from epochlab.data.images import ImageData, Split, StoredImages
+from epochlab.data.images import Split, StoredImages
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def augmented_examples(
 
 
 @contextlib.contextmanager
-def data_errors(data: ImageData) -> Iterator[None]:
+def data_errors(*splits: Split | None) -> Iterator[None]:
     """Raises what went wrong while an image was read, not TensorFlow's report of it.
 
     Raises:
@@ -150,9 +150,9 @@ def data_errors(data: ImageData) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        for split in data.splits.values():
-            if isinstance(split.images, StoredImages) and split.images.failures:
-                raise split.images.failures[0] from error
+        for images in (split.images for split in splits if split is not None):
+            if isinstance(images, StoredImages) and images.failures:
+                raise images.failures[0] from error
         raise
 
 

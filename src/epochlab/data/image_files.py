@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,8 @@ from epochlab.data.decoding import (
     decode_image,
     resize_image,
 )
-from epochlab.data.pixel_cache import SUBMITTED, THREADS
 from epochlab.data.sources import shown
+from epochlab.data.threads import map_in_threads
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 
@@ -70,8 +69,7 @@ class ImageFiles:
 
     def read(self, positions: "np.ndarray") -> "np.ndarray":
         """Decodes the files at `positions`, int64 `(m,)`, to uint8 `(m, *image_shape)`."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            decoded = list(pool.map(self.decode, positions.tolist()))
+        decoded = list(map_in_threads(self.decode, positions.tolist()))
         return np.stack(decoded) if decoded else np.empty((0, *self.image_shape), np.uint8)
 
 
@@ -81,12 +79,7 @@ def hash_files(root: Path, paths: Sequence[str]) -> list[str]:
     Raises:
         DataError: If a file cannot be read.
     """
-    hashes: list[str] = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for first in range(0, len(paths), SUBMITTED):
-            some = paths[first : first + SUBMITTED]
-            hashes += pool.map(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), some)
-    return hashes
+    return list(map_in_threads(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), paths))
 
 
 def _read(path: Path) -> bytes:

@@ -6,12 +6,12 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochlab.data.cache import find_or_make, new_array, open_array
+from epochlab.data.threads import map_in_threads
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 from epochlab.quiet import held_back_stderr
@@ -23,10 +23,6 @@ else:
 
 # Counts up when decoding or resizing changes, so that no older pixels are taken for new ones.
 FORMAT = 1
-THREADS = 4
-# Files handed to the threads at a time: Ctrl-C waits for no more than these, and each one waiting
-# takes memory.
-SUBMITTED = 256
 
 PIXELS, BAD = "pixels.npy", "bad.json"
 
@@ -122,15 +118,10 @@ def _decode_all(
             bad[paths[position]] = str(error)
             return np.zeros(image_shape, np.uint8)
 
-    with (
-        held_back_stderr(),
-        _progress(len(paths)) as advance,
-        ThreadPoolExecutor(THREADS) as pool,
-    ):
-        for first in range(0, len(paths), SUBMITTED):
-            positions = range(first, min(first + SUBMITTED, len(paths)))
-            append(np.stack(list(pool.map(decode_one, positions))))
-            advance(len(positions))
+    with held_back_stderr(), _progress(len(paths)) as advance:
+        for pixels in map_in_threads(decode_one, range(len(paths))):
+            append(pixels)
+            advance(1)
     return bad
 
 

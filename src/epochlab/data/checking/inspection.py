@@ -2,8 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from epochlab.data.checking.file_types import recognise_type
@@ -11,14 +10,12 @@ from epochlab.data.checking.headers import Header, read_header
 from epochlab.data.checking.layout import Layout, PlacedImage
 from epochlab.data.checking.looks import Look, describe_look
 from epochlab.data.decoding import decode_image
-from epochlab.data.pixel_cache import THREADS
 from epochlab.data.sources import Source, shown
+from epochlab.data.threads import map_in_threads
 from epochlab.errors import DataError
 
 # No image that can be decoded is larger: not one of 2**28 pixels in a BMP.
 MAXIMUM_BYTES = 2**30
-# So many images wait for a thread at a time, instead of all of them.
-_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +68,13 @@ def inspect_images(layout: Layout, tell: Callable[[int, int], None] | None) -> l
     with warnings.catch_warnings():
         # Pillow's of large images, which are read or refused below, and of damaged EXIF data.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for inspected in _inspect_in_threads(layout):
+        for inspected in map_in_threads(
+            lambda image: _inspect(layout.source, image), layout.images
+        ):
             done.append(inspected)
             if tell is not None:
                 tell(len(done), len(layout.images))
     return done
-
-
-def _inspect_in_threads(layout: Layout) -> Iterator[Inspected]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(layout.images), _BATCH):
-            batch = layout.images[start : start + _BATCH]
-            yield from pool.map(lambda image: _inspect(layout.source, image), batch)
 
 
 def _inspect(source: Source, image: PlacedImage) -> Inspected:
