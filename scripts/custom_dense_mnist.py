@@ -11,14 +11,13 @@ from epochlab.lazy_import import lazy_import
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
-from epochlab.run_pictures import draw_curves
 from epochlab.runs import Run
 from epochlab.session import ExperimentConfig, Session
 from epochlab.training import (
     compile_classifier,
     count_epoch_steps,
     keep_weights,
-    start_recording,
+    recording,
 )
 from epochlab.training_config import TrainingConfig
 
@@ -54,14 +53,7 @@ def run_epochs(
     model: "keras.Model", data: ImageData, config: TrainingConfig, run: Run, *, seed: int
 ) -> History:
     """Does by hand what `fit` does: a gradient step per batch, metrics and records per epoch."""
-    recorder = start_recording(model, config, run)
-    first_epoch = len(recorder.history)
     steps = count_epoch_steps(config, data)
-    batches = iter(
-        training_batches(
-            data.train, batch_size=config.batch_size, seed=seed, first_step=first_epoch * steps
-        )
-    )
     loss_mean = keras.metrics.Mean()
     accuracy = keras.metrics.SparseCategoricalAccuracy()
 
@@ -76,16 +68,25 @@ def run_epochs(
         loss_mean.update_state(losses)
         accuracy.update_state(labels, logits)
 
-    callbacks = keras.callbacks.CallbackList(
-        [recorder],
-        model=model,
-        add_progbar=recorder.on_terminal,
-        verbose=1,
-        epochs=config.epochs,
-        steps=steps,
-    )
-    callbacks.on_train_begin()
-    try:
+    with recording(model, data, config, run, (loss_mean, accuracy)) as recorder:
+        first_epoch, first_step = len(recorder.history), recorder.progress.step
+        batches = iter(
+            training_batches(
+                data.train,
+                batch_size=config.batch_size,
+                seed=seed,
+                first_step=first_epoch * steps + first_step,
+            )
+        )
+        callbacks = keras.callbacks.CallbackList(
+            [recorder],
+            model=model,
+            add_progbar=recorder.on_terminal,
+            verbose=1,
+            epochs=config.epochs,
+            steps=steps,
+        )
+        callbacks.on_train_begin()
         for epoch in range(first_epoch, config.epochs):
             if recorder.is_complete:
                 break
@@ -93,7 +94,7 @@ def run_epochs(
             accuracy.reset_state()
             callbacks.on_epoch_begin(epoch)
             logs = {}
-            for step in range(steps):
+            for step in range(steps - recorder.first_step):
                 callbacks.on_train_batch_begin(step)
                 train_step(*next(batches))
                 logs = {"loss": float(loss_mean.result()), "accuracy": float(accuracy.result())}
@@ -104,9 +105,7 @@ def run_epochs(
                 )
                 logs |= {f"val_{name}": score for name, score in scores.items()}
             callbacks.on_epoch_end(epoch, logs)
-    finally:
-        draw_curves(run, recorder.history)
-    callbacks.on_train_end()
+        callbacks.on_train_end()
     keep_weights(model, config, run)
     return recorder.history
 

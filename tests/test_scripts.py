@@ -5,12 +5,13 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import EXPERIMENTS, MNIST_EXPERIMENTS, SCRIPTS, load_experiment, make_digits
+from conftest import EXPERIMENTS, MNIST_EXPERIMENTS, SCRIPTS, make_digits
 from PIL import Image
 
 from epochlab.data.mnist import MnistConfig, load_mnist
@@ -266,12 +267,14 @@ def test_dry_run_shows_the_plan_and_leaves_nothing(run_script, digits, tmp_path)
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path):
-    config = load_experiment("lenet_mnist")
-    paths = {
-        create_run(tmp_path, "lenet_mnist", 1, config, SCRIPTS / "lenet_mnist.py", {}).path
-        for _ in range(20)
-    }
-    assert len(paths) == 20
+    with ThreadPoolExecutor(16) as threads:
+        runs = threads.map(
+            lambda number: create_run(tmp_path, "lenet_mnist", 1, {"config.yaml": str(number)}),
+            range(100),
+        )
+        texts = {run.path: run.config_path.read_text() for run in runs}
+    assert len(texts) == len(set(texts.values())) == 100
+    assert sorted((tmp_path / "lenet_mnist").iterdir()) == sorted(texts)
 
 
 USER_MISTAKES = [

@@ -57,7 +57,7 @@ def untimed(run: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_features_are_computed_once_and_the_saved_model_is_whole(run_script, photographs, tmp_path):
-    arguments = settings(photographs, "phases.0.epochs=2", "features.save_npy=true")
+    arguments = settings(photographs, "phases.0.epochs=2", "features.save_parts=true")
     first = run_script("cats_dogs_vgg16_features", *arguments)
     run = run_folder(first, tmp_path)
     assert "features of train: 12 images" in first.stdout

@@ -7,55 +7,79 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from epochlab.checkpoint import keep_best, save_checkpoint
+from epochlab.checkpoint import Checkpoint, Progress, keep_best, save_checkpoint
 from epochlab.errors import DivergedError
 from epochlab.history import Epoch, find_best_epoch, should_stop
 from epochlab.runs import Run
+from epochlab.stop_request import StopRequest
 from epochlab.training_config import TrainingConfig
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and has: everything so far is saved."""
 
 
 class EpochRecorder(keras.callbacks.Callback):
     """Writes `history.csv` and a checkpoint at each epoch's end, and stops when it is time.
 
+    Within an epoch it saves, too, if the epoch is long or the process is asked to stop.
+
     Args:
         run: The run that is recorded.
         config: The `training` section, or what it is for the phase.
-        history: The epochs done before; the new ones are appended to this list.
-        phase_starts: The first epoch of each phase so far, from 1; the last one is recorded.
+        progress: How far the run has come; it is kept up to date.
+        steps: Steps of an epoch.
+        request: Whether the process has been asked to stop.
+        metrics: What gives an epoch's means, or None for the model's own metrics.
 
     Attributes:
         on_terminal: Whether standard output is a terminal, on which Keras draws its progress bar.
             Elsewhere this callback prints one plain line per epoch.
+        save_seconds: A longer epoch is saved each time this many seconds have passed.
     """
+
+    save_seconds = 600.0
 
     def __init__(
         self,
         run: Run,
         config: TrainingConfig,
-        history: list[Epoch],
-        phase_starts: Sequence[int] = (1,),
+        progress: Progress,
+        steps: int,
+        request: StopRequest,
+        metrics: Sequence[keras.Metric] | None = None,
     ) -> None:
         super().__init__()
-        self.phase_starts = phase_starts
         self.run = run
         self.training_config = config
-        self.history = history
+        self.progress = progress
+        self.steps = steps
+        self.request = request
+        self.own_metrics = metrics
         self.on_terminal = sys.stdout.isatty()
-        self.started = 0.0
+        self.first_step = 0
+        self.started = self.saved = 0.0
+
+    @property
+    def history(self) -> list[Epoch]:
+        """All epochs so far."""
+        return self.progress.history
 
     @property
     def phase_history(self) -> Sequence[Epoch]:
         """The epochs of this phase."""
-        return self.history[self.phase_starts[-1] - 1 :]
+        return self.history[self.progress.phase_starts[-1] - 1 :]
 
     @property
     def last_epoch(self) -> int:
         """The number of the phase's last epoch, if nothing stops it before."""
-        return self.phase_starts[-1] - 1 + self.training_config.epochs
+        return self.progress.phase_starts[-1] - 1 + self.training_config.epochs
 
     @property
     def is_complete(self) -> bool:
@@ -67,19 +91,40 @@ class EpochRecorder(keras.callbacks.Callback):
         )
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Starts the clock."""
-        self.started = time.perf_counter()
+        """Starts the clock; within an epoch it and the metrics go on from where they stood."""
+        self.first_step = self.progress.step
+        self.saved = time.perf_counter()
+        self.started = self.saved - self.progress.seconds
+        if self.first_step:
+            if self.own_metrics is None:
+                _build_metrics(self.model)
+            values = zip(self._metric_variables(), self.progress.metrics, strict=True)
+            for variable, value in values:
+                variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Stops the run at the first loss that is not finite."""
+        """Stops the run at the first loss that is not finite; saves when it is time."""
         loss = float((logs or {}).get("loss", 0.0))
+        step = self.first_step + batch + 1
         if not math.isfinite(loss):
             raise DivergedError(
                 f"{self.run.path}: the loss is {loss} in epoch {len(self.history) + 1}, by step "
-                f"{batch + 1}, at learning rate {self._learning_rate():.3g}; "
+                f"{step}, at learning rate {self._learning_rate():.3g}{self._not_finite()}; "
                 f"{len(self.history)} whole epochs are kept; "
                 "give a lower training.optimizer.learning_rate, or another model.scaling"
             )
+        now = time.perf_counter()
+        due = self.request.signal_name is not None or now - self.saved > self.save_seconds
+        # The last step is saved with its epoch, after validation.
+        if due and step < self.steps:
+            self.progress.step = step
+            self.progress.seconds = now - self.started
+            self.progress.metrics = [
+                keras.ops.convert_to_numpy(variable) for variable in self._metric_variables()
+            ]
+            save_checkpoint(self.run.checkpoints, self.model, self.progress)
+            self.saved = now
+            self._stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Records and saves the epoch; asks the model to stop if patience is at an end."""
@@ -94,17 +139,55 @@ class EpochRecorder(keras.callbacks.Callback):
             seconds=round(time.perf_counter() - self.started, 3),
         )
         self.history.append(row)
-        path = save_checkpoint(self.run.checkpoints, self.model, self.history, self.phase_starts)
-        if self.training_config.keep == "best" and find_best_epoch(self.phase_history) == row.epoch:
-            keep_best(path)
+        self.progress.step, self.progress.seconds, self.progress.metrics = 0, 0.0, []
+        path = save_checkpoint(self.run.checkpoints, self.model, self.progress)
+        self._keep_if_best(path)
         self.run.write_history(self.history)
         if not self.on_terminal:
             print(_plain_line(row, self.last_epoch), flush=True)
         if self.is_complete:
             self.model.stop_training = True
+        else:
+            self._stop_if_asked()
+
+    def catch_up(self, checkpoint: Checkpoint) -> None:
+        """Writes what follows from a checkpoint and may not have been written when it was made."""
+        if checkpoint.path is None:
+            return
+        self.run.write_history(self.history)
+        if self.progress.step == 0 and self.phase_history:
+            self._keep_if_best(checkpoint.path)
+
+    def _keep_if_best(self, path: Path) -> None:
+        """Keeps the checkpoint of the last epoch as the best one if it is that."""
+        best = find_best_epoch(self.phase_history)
+        if self.training_config.keep == "best" and best == len(self.history):
+            keep_best(path)
+
+    def _metric_variables(self) -> list[Any]:
+        metrics = self.model.metrics if self.own_metrics is None else self.own_metrics
+        return [variable for metric in metrics for variable in metric.variables]
+
+    def _stop_if_asked(self) -> None:
+        if self.request.signal_name is not None:
+            raise Stopped(f"{self.request.signal_name} at {self.progress.place}")
+
+    def _not_finite(self) -> str:
+        """Returns which weights are no longer finite, for an error message."""
+        for variable in self.model.trainable_variables:
+            if not bool(keras.ops.all(keras.ops.isfinite(variable))):
+                return f", first of the weights {variable.path}"
+        return ""
 
     def _learning_rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+def _build_metrics(model: keras.Model) -> None:
+    """Gives the compiled metrics their variables, which Keras makes only in the first step."""
+    outputs = np.full((1, model.output_shape[-1]), 0.5, np.float32)
+    model.compute_metrics(None, np.zeros(1, np.int32), outputs)
+    model.reset_metrics()
 
 
 def _optional(logs: Mapping[str, Any], name: str) -> float | None:

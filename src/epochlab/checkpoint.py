@@ -1,21 +1,22 @@
-"""The exact training state at the end of an epoch, on disk.
+"""The exact training state at the end of an epoch, or within one, on disk.
 
-One file holds everything that the next epoch depends on: the weights, the counters of the random
-generators inside the layers, the optimizer, and the history. What else training needs (the order of
-the data) is a pure function of seed and epoch.
+One file holds everything that the next step depends on: the weights, the counters of the random
+generators inside the layers, the optimizer, the history, and within an epoch its means so far. What
+else training needs (the order of the data, whether to stop) is a pure function of seed, step and
+history.
 """
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epochlab.errors import RunError
-from epochlab.files import replace_file
+from epochlab.errors import DivergedError, RunError
+from epochlab.files import make_folder, replace_file
 from epochlab.hashing import arrays_sha256
-from epochlab.history import Epoch, History
+from epochlab.history import Epoch, format_place
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -27,28 +28,39 @@ else:
     np = lazy_import("numpy")
     zipfile = lazy_import("zipfile")
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 BEST = "best.npz"
+# Beginnings of the arrays' names in the file.
+STATE, METRICS = "state", "metrics"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Progress:
     """How far a run has come.
 
     Attributes:
         history: The epochs done so far.
         phase_starts: The first epoch of each phase that has begun, from 1.
+        step: Steps done of the epoch after those; 0 at its beginning.
+        seconds: Time that those steps took.
+        metrics: State of the metrics after those steps, in the order of the metrics' variables.
     """
 
     history: list[Epoch] = field(default_factory=list)
     phase_starts: list[int] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    metrics: "list[np.ndarray]" = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """Where the run stands, for a person."""
+        return format_place(len(self.history), self.step)
 
 
-def save_checkpoint(
-    folder: Path, model: "keras.Model", history: History, phase_starts: Sequence[int] = (1,)
-) -> Path:
-    """Writes the state after the last epoch of `history`, and drops all but the newest two files.
+def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> Path:
+    """Writes the state of `model` at `progress`, and drops all but the newest two files.
 
     The file is written beside, read back and compared, and only then renamed: a failed write never
     costs an older checkpoint.
@@ -56,26 +68,33 @@ def save_checkpoint(
     Args:
         folder: Where the checkpoints of the run lie; it is made if need be.
         model: The compiled model in training.
-        history: All epochs so far, at least one.
-        phase_starts: The first epoch of each phase so far, from 1.
+        progress: How far it has come, at least one step.
 
     Returns:
         The path of the new file.
+
+    Raises:
+        DivergedError: If a weight is not finite: such a state is not worth keeping.
+        EnvironmentFault: If there is no room for it, or the folder cannot be written.
     """
-    folder.mkdir(exist_ok=True)
-    arrays = {
-        f"{position:05d}": np.asarray(variable) for position, variable in enumerate(_state(model))
-    }
-    header = {
-        "format": FORMAT,
-        "sha256": arrays_sha256(arrays),
-        "history": [asdict(row) for row in history],
-        "phase_starts": list(phase_starts),
-    }
-    path = folder / f"epoch-{history[-1].epoch:05d}.npz"
-    with replace_file(path) as beside:
-        packed = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez(beside, allow_pickle=False, header=packed, **arrays)
+    make_folder(folder)
+    arrays = {name: np.asarray(variable) for name, variable in _named(STATE, _state(model))}
+    _check_finite(folder, model, arrays, progress)
+    arrays |= dict(_named(METRICS, progress.metrics))
+    arrays["header"] = _pack(
+        {
+            "format": FORMAT,
+            "history": [asdict(row) for row in progress.history],
+            "phase_starts": progress.phase_starts,
+            "step": progress.step,
+            "seconds": progress.seconds,
+        }
+    )
+    arrays["sha256"] = _pack(arrays_sha256(arrays))
+    within = f"-step-{progress.step:08d}" if progress.step else ""
+    path = folder / f"epoch-{len(progress.history):05d}{within}.npz"
+    with replace_file(path, size=sum(array.nbytes for array in arrays.values())) as beside:
+        np.savez(beside, allow_pickle=False, **arrays)
         _read(beside)
     for old in list_checkpoints(folder)[KEPT:]:
         old.unlink()
@@ -84,66 +103,88 @@ def save_checkpoint(
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Returns the checkpoint files in `folder`, newest first."""
-    return sorted(folder.glob("epoch-*.npz"), reverse=True)
+    # One within an epoch is newer than the one at its beginning: `epoch-00003-step-00000040.npz`.
+    return sorted(folder.glob("epoch-*.npz"), key=lambda path: path.stem, reverse=True)
 
 
-def restore_checkpoint(folder: Path, model: "keras.Model") -> list[Epoch]:
-    """Puts the newest whole checkpoint in `folder` back into `model`.
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A state that was saved, or the beginning, where nothing is.
+
+    Attributes:
+        path: The file, or None for the beginning.
+        progress: How far the training had come.
+        state: Value of each variable of the training's state, in their order.
+    """
+
+    path: Path | None
+    progress: Progress
+    state: "Sequence[np.ndarray]" = ()
+
+    def restore(self, model: "keras.Model") -> None:
+        """Puts the state back into `model`, compiled as it was then; the beginning changes nothing.
+
+        Raises:
+            RunError: If the state is another model's.
+        """
+        if self.path is not None:
+            _put_back(self.path, model, self.state)
+
+
+def read_newest(folder: Path) -> Checkpoint:
+    """Returns the newest whole checkpoint in `folder`, or the beginning if there is none yet.
 
     A damaged file is passed over with a word on standard output, and the one before it is used.
 
     Args:
         folder: Where the checkpoints of the run lie.
-        model: The compiled model, built as it was when the checkpoint was written.
-
-    Returns:
-        The epochs done so far; none if there is no checkpoint yet.
-
-    Raises:
-        RunError: If there are checkpoints but none is whole, or it belongs to another model.
-    """
-    newest = _read_newest(folder)
-    if newest is None:
-        return []
-    path, header, arrays = newest
-    _put_back(path, model, arrays)
-    return _progress(header).history
-
-
-def read_progress(folder: Path) -> Progress:
-    """Returns how far the newest whole checkpoint in `folder` has come.
 
     Raises:
         RunError: If there are checkpoints but none is whole.
     """
-    newest = _read_newest(folder)
-    return Progress() if newest is None else _progress(newest[1])
-
-
-def _progress(header: dict[str, Any]) -> Progress:
-    return Progress([Epoch(**row) for row in header["history"]], header["phase_starts"])
-
-
-def _read_newest(folder: Path) -> tuple[Path, dict[str, Any], dict[str, "np.ndarray"]] | None:
-    """Returns the newest whole checkpoint, its header and its arrays; None if there is none yet."""
     damaged = []
     for path in list_checkpoints(folder):
         try:
-            header, arrays = _read(path)
+            checkpoint = _read(path)
         except RunError as error:
             damaged.append(str(error))
             continue
         for message in damaged:
-            print(f"{message}; going on from {path.name}", flush=True)
-        return path, header, arrays
+            print(f"{message}; going on from {checkpoint.progress.place}", flush=True)
+        return checkpoint
     if damaged:
         raise RunError("\n".join([*damaged, "no checkpoint of this run is whole; start a new run"]))
-    return None
+    return Checkpoint(None, Progress())
+
+
+def _named(kind: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Gives each value of a kind its name in the file, in order."""
+    return ((f"{kind}-{position:05d}", value) for position, value in enumerate(values))
+
+
+def _arrays(kind: str, arrays: "Mapping[str, np.ndarray]") -> "list[np.ndarray]":
+    """Returns what `_named` named."""
+    return [arrays[name] for name in sorted(arrays) if name.startswith(kind)]
+
+
+def _check_finite(
+    folder: Path,
+    model: "keras.Model",
+    arrays: "Mapping[str, np.ndarray]",
+    progress: Progress,
+) -> None:
+    for variable, array in zip(_state(model), arrays.values(), strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DivergedError(
+                f"{folder.parent}: {variable.path} is no longer finite at {progress.place}; what "
+                "was saved before is kept; give a lower training.optimizer.learning_rate, or "
+                "another model.scaling"
+            )
 
 
 def keep_best(path: Path) -> None:
     """Keeps the checkpoint at `path` as the best one, whatever is dropped later."""
-    with replace_file(path.with_name(BEST)) as beside:
+    with replace_file(path.with_name(BEST), size=path.stat().st_size) as beside:
         shutil.copyfile(path, beside)
 
 
@@ -155,14 +196,14 @@ def restore_best(folder: Path, model: "keras.Model") -> None:
     """
     path = folder / BEST
     if path.exists():
-        _put_back(path, model, _read(path)[1])
+        _read(path).restore(model)
 
 
 def _state(model: "keras.Model") -> list[Any]:
     """Returns every variable that the next epoch depends on, always in the same order.
 
     By position, not by name: Keras numbers the names of optimizers and seed generators by what the
-    process has made before. Metrics start from zero in every epoch, so they are not state.
+    process has made before. Metrics start from zero in every epoch, so they are apart.
     """
     # The optimizer's slots exist only once it is built; until then they would be missing here.
     model.optimizer.build(model.trainable_variables)
@@ -173,23 +214,39 @@ def _state(model: "keras.Model") -> list[Any]:
     ]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:
+def _read(path: Path) -> Checkpoint:
     """Reads a checkpoint and compares it with the hash that it carries."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        whole = header["format"] == FORMAT and header["sha256"] == arrays_sha256(arrays)
+        sha256 = _unpack(arrays.pop("sha256"))
+        header = _unpack(arrays["header"])
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']} of another version, not {FORMAT}")
+        if sha256 != arrays_sha256(arrays):
+            raise ValueError("its hash differs")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: not a whole checkpoint ({error})") from error
-    if not whole:
-        raise RunError(f"{path}: not a whole checkpoint (its hash or format differs)")
-    return header, arrays
+    progress = Progress(
+        [Epoch(**row) for row in header["history"]],
+        header["phase_starts"],
+        header["step"],
+        header["seconds"],
+        _arrays(METRICS, arrays),
+    )
+    return Checkpoint(path, progress, _arrays(STATE, arrays))
 
 
-def _put_back(path: Path, model: "keras.Model", arrays: dict[str, "np.ndarray"]) -> None:
+def _pack(value: Any) -> "np.ndarray":
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _unpack(array: "np.ndarray") -> Any:
+    return json.loads(array.tobytes())
+
+
+def _put_back(path: Path, model: "keras.Model", saved: "Sequence[np.ndarray]") -> None:
     variables = _state(model)
-    saved = [arrays[name] for name in sorted(arrays)]
     differing = [
         f"{variable.path} is {variable.shape}, there {array.shape}"
         for variable, array in zip(variables, saved, strict=False)

@@ -1,7 +1,10 @@
 """What a run depends on beside its config, for `environment.json`: versions, machine, code."""
 
+import contextlib
+import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +15,12 @@ from typing import Any
 import epochlab
 
 PACKAGES = ("tensorflow", "keras", "numpy", "h5py")
+# Variables of the environment that choose how something is computed.
+SWITCHES = re.compile(
+    r"TF_(ENABLE|DISABLE|USE|ONEDNN|MKL|XLA|DETERMINISTIC|CUDNN|NUM_)|ONEDNN_|DNNL_|XLA_|OMP_|NVIDIA_TF32"
+)
+# Instruction sets by which kernels are chosen; the names of CPUs in virtual machines tell little.
+FEATURES = re.compile(r"avx|amx|fma|sse4|f16c|asimd|sve|bf16")
 
 
 def describe_environment(script: Path) -> dict[str, Any]:
@@ -25,11 +34,15 @@ def describe_environment(script: Path) -> dict[str, Any]:
     return {
         "versions": versions,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        # TensorFlow starts this many threads, and their number decides how sums are rounded.
-        "cpus_available": _cpus_available(),
+        "cpu": _cpu_line("model name") or platform.processor() or platform.machine(),
+        "cpu_features": " ".join(filter(FEATURES.search, sorted(_cpu_flags()))),
+        "cpus_available": count_cpus(),
         **_tensorflow_settings(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "switches": {
+            name: value for name, value in sorted(os.environ.items()) if SWITCHES.match(name)
+        },
+        "code_sha256": _code_sha256(script),
         "git": _git_state(script.parent),
         "command": [Path(sys.executable).name, *sys.argv],
         "script": str(script),
@@ -44,21 +57,33 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
-    """Returns the CPU's model: another one may round differently."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _cpus_available() -> int | None:
+def count_cpus() -> int:
+    """Returns how many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
+
+
+def _cpu_line(label: str) -> str:
+    """Returns what the system says of its first CPU under `label`; nothing if it says nothing."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.partition(":")[0].strip() == label:
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def _cpu_flags() -> list[str]:
+    return (_cpu_line("flags") or _cpu_line("Features")).split()
+
+
+def _code_sha256(script: Path) -> str:
+    """Returns a hash of the code that runs: the package and the script, whatever else changed."""
+    package = Path(epochlab.__file__).parent
+    digest = hashlib.sha256(script.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _tensorflow_settings() -> dict[str, Any]:
@@ -68,7 +93,7 @@ def _tensorflow_settings() -> dict[str, Any]:
     config = tensorflow.config
     return {
         "devices": [device.name for device in config.list_logical_devices()],
-        # 0 lets TensorFlow choose: one thread per core.
+        # Their number decides how sums are rounded. 0 lets TensorFlow choose: one per CPU.
         "threads": {
             "intra_op": config.threading.get_intra_op_parallelism_threads(),
             "inter_op": config.threading.get_inter_op_parallelism_threads(),

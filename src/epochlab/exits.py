@@ -1,19 +1,16 @@
 """From an exception to the contract's exit code: one message on stderr, no traceback."""
 
 import contextlib
-import errno
 import signal
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
 from epochlab.errors import EnvironmentFault, EpochlabError
+from epochlab.files import MACHINE_FAULTS
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-# What the machine is to blame for, wherever it shows itself.
-MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -22,13 +19,18 @@ def exit_codes() -> Iterator[None]:
 
     Anything else is a defect of Epochlab and keeps its traceback.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C; but what `nohup` has made this process ignore, stays ignored.
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     try:
         yield
     except EpochlabError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         # The end is under way; a second Ctrl-C is not to break it off with a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         sys.exit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("epochlab"):
@@ -45,6 +47,10 @@ def exit_codes() -> Iterator[None]:
             f"{error}; free some space, change the rights, or choose another folder",
             EnvironmentFault.exit_code,
         )
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

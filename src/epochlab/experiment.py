@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from epochlab.config import load_config
+from epochlab.config import LoadedConfig, load_config
+from epochlab.environment import count_cpus
 from epochlab.errors import ConfigError
 from epochlab.exits import exit_codes
 from epochlab.files import check_writable
 from epochlab.runs import load_run
 from epochlab.session import Config, PlanShown, Session, print_place
+from epochlab.training_config import TrainingSettings
 
 
 def run_experiment(train: Callable[[Session[Config]], None], schema: type[Config]) -> NoReturn:
@@ -40,16 +42,7 @@ def _start_session(
     resumed = None
     config_path = arguments.config or script.parent.parent / "configs" / f"{script.stem}.yaml"
     if arguments.resume is not None:
-        given = [
-            flag
-            for flag, value in (
-                ("--config", arguments.config),
-                ("--set", arguments.set),
-                ("--seed", arguments.seed),
-                ("--out", arguments.out),
-            )
-            if value not in (None, [])
-        ]
+        given = [f"--{flag}" for flag in ("config", "seed", "out") if vars(arguments)[flag]]
         if given:
             raise ConfigError(
                 f"{', '.join(given)}: not with --resume, which goes on with the run's own config "
@@ -64,14 +57,36 @@ def _start_session(
             f"got {loaded.config.experiment}; run scripts/{loaded.config.experiment}.py, or "
             "give the config of this experiment"
         )
-    if resumed is not None and resumed.is_finished:
+    own = loaded.config if not arguments.set else load_config(schema, config_path).config
+    if resumed is not None and resumed.is_finished and loaded.config == own:
         print("this run is finished already; nothing is left to do")
         print_place(resumed)
         return None
     out = arguments.out or Path("outputs")
     if not arguments.dry_run and resumed is None:
         check_writable(out / loaded.config.experiment)
-    return Session(loaded, _shown(script), out, arguments.dry_run, resumed)
+    if resumed is not None:
+        check_writable(resumed.path)
+    return Session(
+        _fix_threads(loaded),
+        _shown(script),
+        out,
+        arguments.dry_run,
+        resumed,
+        arguments.allow_changes,
+    )
+
+
+def _fix_threads(loaded: LoadedConfig[Config]) -> LoadedConfig[Config]:
+    """Puts the number of CPUs where the config leaves the number of threads open."""
+    training: TrainingSettings = dict(loaded.config)["training"]
+    if training.threads is not None:
+        return loaded
+    training = training.model_copy(update={"threads": count_cpus()})
+    config = loaded.config.model_copy(update={"training": training})
+    key = "training.threads"
+    origins = dict(loaded.origins) | {key: f"{loaded.origins[key]}: null, so one per CPU"}
+    return LoadedConfig(config, origins)
 
 
 def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentParser:
@@ -98,7 +113,15 @@ def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentP
         "--out", type=Path, metavar="DIR", help="folder for new runs (default: outputs)"
     )
     parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a run that was cut off"
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with a run that was cut off, or with more epochs: --set training.epochs=N",
+    )
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="with --resume: although settings, data or software have changed",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show settings, data and model; do not train"

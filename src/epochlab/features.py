@@ -16,7 +16,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from epochlab.config import Section
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import data_errors, evaluation_batches
-from epochlab.data.cache import find_or_make, new_array, open_array
+from epochlab.data.cache import find_or_make, mapped_reader, new_array, open_array
 from epochlab.data.images import ImageData, Split, StoredImages, split_sha256
 from epochlab.files import replace_file
 from epochlab.hashing import weights_sha256
@@ -46,13 +46,14 @@ class FeaturesConfig(Section):
             time. Without augmentation there is one pass whatever this says.
         precision: What the frozen layers compute in. The features are kept in float32.
         cache_limit: GiB of disk for features.
-        save_npy: Whether the features also go into the run folder, as `features_SPLIT.npy`.
+        save_parts: Whether the run folder also gets the features, as `features_SPLIT.npy`, and the
+            weights that were trained on them, as `head.weights.h5`.
     """
 
     variants: PositiveInt | None
     precision: Literal["float32", "mixed_bfloat16"]
     cache_limit: NonNegativeFloat
-    save_npy: bool
+    save_parts: bool
 
 
 def compute_features(
@@ -101,8 +102,17 @@ def compute_features(
         )
 
 
-def save_features(folder: Path, features: ImageData) -> None:
-    """Writes `features_SPLIT.npy` for each split, float32 `(n, rows, columns, filters)`."""
+def save_parts(folder: Path, features: ImageData, top: "keras.Model") -> None:
+    """Writes what was computed once and what was trained on it, each as a file of its own.
+
+    Args:
+        folder: Takes `features_SPLIT.npy` for each split, float32 `(n, rows, columns, filters)`,
+            and `head.weights.h5`, for `top.load_weights`.
+        features: The features.
+        top: The layers above them.
+    """
+    with replace_file(folder / "head.weights.h5") as beside:
+        top.save_weights(beside)
     for name, split in features.splits.items():
         with replace_file(folder / f"features_{name}.npy") as beside:
             images = split.images
@@ -167,7 +177,7 @@ class _Frozen:
             limit=max(size, self.limit),
         )
         images = StoredImages(
-            array.__getitem__, np.arange(len(array)), self.shape, digest.hexdigest(), "float32"
+            mapped_reader(array), np.arange(len(array)), self.shape, digest.hexdigest(), "float32"
         )
         return Split(images, split.labels, split.names, variants)
 

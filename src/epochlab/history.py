@@ -39,6 +39,13 @@ COLUMNS = tuple(field.name for field in fields(Epoch))
 History = Sequence[Epoch]
 
 
+def format_place(epochs: int, step: int) -> str:
+    """Returns where a training stands after whole epochs and steps of the next, for a person."""
+    if step:
+        return f"epoch {epochs + 1}, step {step}"
+    return f"the end of epoch {epochs}" if epochs else "the beginning"
+
+
 def format_history(history: History) -> str:
     """Returns the text of `history.csv`: a header, then a row per epoch, numbers at full length."""
     written = io.StringIO()

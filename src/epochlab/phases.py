@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from epochlab.checkpoint import read_progress, restore_checkpoint
+from epochlab.checkpoint import read_newest
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.images import ImageData
 from epochlab.errors import ConfigError, RunError
 from epochlab.evaluation import Evaluation, evaluate
-from epochlab.features import FeaturesConfig, compute_features, save_features
+from epochlab.features import FeaturesConfig, compute_features, save_parts
 from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.models.freezing import last_frozen_layer, set_trainable, split_at
 from epochlab.models.transfer import TransferConfig, TransferModel, build_transfer_model
-from epochlab.run_pictures import draw_augmentation, draw_curves
+from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
+from epochlab.sessions import begin_at
+from epochlab.stop_request import stop_requests
 from epochlab.training import (
     compile_classifier,
     count_epoch_steps,
@@ -98,34 +100,37 @@ class TransferTraining:
         from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
 
         self._record_backbone(run)
-        progress = read_progress(run.checkpoints)
-        history, starts = progress.history, progress.phase_starts
+        checkpoint = read_newest(run.checkpoints)
+        progress = checkpoint.progress
+        starts = progress.phase_starts
         begun = len(starts)
+        begin_at(run, progress.place)
         model, data = self.parts.whole, self.data
         if self.augment is not None:
             draw_augmentation(run, self.data, self.augment, seed=self.seed)
-        try:
+        with drawing_curves(run, progress):
             for number, phase in enumerate(self.phases, 1):
                 if number < begun:
                     continue
                 config = phase.of(self.settings)
                 model, data = self._prepare(self.phases[:number])
-                if self.features.save_npy and data is not self.data:
-                    save_features(run.path, data)
-                steps = phase.epochs * count_epoch_steps(config, data)
-                cosine_steps = steps if phase.schedule == "cosine" else None
+                steps = count_epoch_steps(config, data)
+                cosine_steps = phase.epochs * steps if phase.schedule == "cosine" else None
                 compile_classifier(model, config, cosine_steps=cosine_steps)
                 if number == begun:
-                    restore_checkpoint(run.checkpoints, model)
+                    checkpoint.restore(model)
                 else:
-                    starts.append(len(history) + 1)
-                recorder = EpochRecorder(run, config, history, starts)
+                    starts.append(len(progress.history) + 1)
                 augment = self.augment if data is self.data else None
-                run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
+                with stop_requests() as request:
+                    recorder = EpochRecorder(run, config, progress, steps, request)
+                    if number == begun:
+                        recorder.catch_up(checkpoint)
+                    run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
                 keep_weights(model, config, run)
-        finally:
-            draw_curves(run, history, starts)
-        return Trained(history, model, data)
+        if self.features.save_parts and data is not self.data:
+            save_parts(run.path, data, model)
+        return Trained(progress.history, model, data)
 
     def _record_backbone(self, run: Run) -> None:
         """Writes `backbone.json`, or makes sure that the weights are those the run began with."""

@@ -13,7 +13,7 @@ def prepare_tensorflow(config: TrainingSettings, seed: int) -> None:
         config: The `training` section.
         seed: Seed of the run.
     """
-    load_tensorflow()
+    load_tensorflow(config.threads)
     import keras
     import tensorflow as tf
 
@@ -23,8 +23,12 @@ def prepare_tensorflow(config: TrainingSettings, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def load_tensorflow() -> None:
-    """Loads TensorFlow and Keras on top of it, quietly. Without a training, call this first."""
+def load_tensorflow(threads: int | None = None) -> None:
+    """Loads TensorFlow and Keras on top of it, quietly. Without a training, call this first.
+
+    Args:
+        threads: Threads within an operation, and as many between them; None: one per CPU.
+    """
     # Models, callbacks and batches here are TensorFlow's, whatever a user's keras.json says.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -32,4 +36,8 @@ def load_tensorflow() -> None:
         import keras  # noqa: F401, for its side effects: it picks the backend
         import tensorflow as tf
 
+        if threads is not None:
+            # Only before TensorFlow starts, which the next line makes it do.
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_logical_devices()

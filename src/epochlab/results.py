@@ -15,6 +15,7 @@ from epochlab.hashing import weights_sha256
 from epochlab.history import History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
+from epochlab.sessions import end_session, list_accepted
 from epochlab.training import count_epoch_steps
 from epochlab.training_config import TrainingSettings
 
@@ -77,7 +78,12 @@ def finish_run(
         "parameters": parameters,
         "weights_sha256": sha256,
     }
+    end_session(run, "finished")
     run.write_json("metrics.json", metrics)
+    changes = list_accepted(run)
+    if changes:
+        print("with changes on the way, so not bit-identical to a run without a break:")
+        print("\n".join(f"  {change}" for change in changes))
     print(f"test accuracy {evaluation.accuracy:.4f}, test loss {evaluation.loss:.4f}")
 
 
@@ -94,7 +100,8 @@ def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
     Raises:
         RunError: If the model that `keras.models.load_model` returns predicts otherwise.
     """
-    with replace_file(path) as beside, _quiet_keras():
+    size = sum(weight.numpy().nbytes for weight in model.weights)
+    with replace_file(path, size=size) as beside, _quiet_keras():
         model.save(beside)
         loaded = keras.models.load_model(beside)
         loaded.jit_compile = model.jit_compile  # which a model that is not compiled does not save

@@ -1,10 +1,13 @@
 """The pictures of a training in its run folder."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
+from epochlab.checkpoint import Progress
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import augmented_examples
 from epochlab.data.images import ImageData
+from epochlab.errors import EnvironmentFault
 from epochlab.history import History, find_best_epoch
 from epochlab.plots import plot_augmentation, plot_curve
 from epochlab.runs import Run
@@ -22,6 +25,19 @@ def draw_augmentation(run: Run, data: ImageData, augment: AugmentConfig, *, seed
         title=f"{data.train.names[0]} in passes 1 to {len(changed)}",
         provenance=run.provenance(None),
     )
+
+
+@contextlib.contextmanager
+def drawing_curves(run: Run, progress: Progress) -> Iterator[None]:
+    """Draws the curves once the block ends, however it ends."""
+    try:
+        yield
+    except BaseException:
+        # What went wrong in the block is what there is to say, a full disk, for example.
+        with contextlib.suppress(OSError, EnvironmentFault):
+            draw_curves(run, progress.history, progress.phase_starts)
+        raise
+    draw_curves(run, progress.history, progress.phase_starts)
 
 
 def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) -> None:

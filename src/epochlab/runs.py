@@ -1,7 +1,9 @@
 """The run folder: made exclusively, filled file by file, finished by its `metrics.json`."""
 
+import errno
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,10 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from epochlab.config import Section, dump_config
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import RunError
-from epochlab.files import write_text
+from epochlab.files import format_json, make_folder, write_text
 from epochlab.history import History, format_history
 
 
@@ -58,7 +59,7 @@ class Run:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Writes `value` to the file `name` in this folder, readable by people too."""
-        write_text(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.path / name, format_json(value))
 
     def write_history(self, history: History) -> None:
         """Writes `history.csv` anew."""
@@ -80,31 +81,31 @@ class Run:
         }
 
 
-def create_run(
-    out: Path, experiment: str, seed: int, config: Section, script: Path, data: Mapping[str, Any]
-) -> Run:
+def create_run(out: Path, experiment: str, seed: int, records: Mapping[str, str]) -> Run:
     """Makes a new run folder `OUT/EXPERIMENT/<UTC time>-seed<N>` with its first records.
 
-    Two runs that start in the same second get two folders: making one is exclusive, and the later
-    one counts up.
+    The folder appears with all of them or not at all. Two runs that start in the same second get
+    two folders: the later one counts up.
 
     Args:
         out: Folder of all experiments' runs.
         experiment: Name of the experiment.
         seed: Seed of the run.
-        config: The whole resolved config.
-        script: The script that runs.
-        data: What `data.json` records.
-    """
-    from epochlab.environment import describe_environment  # slow to load, so only when needed
+        records: Text of each first file, by its name; `config.yaml` among them.
 
+    Raises:
+        EnvironmentFault: If the folder cannot be made.
+    """
     parent = out / experiment
-    parent.mkdir(parents=True, exist_ok=True)
-    run = Run(_make_folder(parent, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-seed{seed}"))
-    write_text(run.config_path, dump_config(config))
-    run.write_json("environment.json", describe_environment(script))
-    run.write_json("data.json", data)
-    return run
+    make_folder(parent)
+    started = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-seed{seed}"
+    # One with rights of its own, and in it the folder with the usual ones.
+    with tempfile.TemporaryDirectory(prefix=f".{started}", dir=parent) as making:
+        folder = Path(making) / "run"
+        make_folder(folder)
+        for name, text in records.items():
+            write_text(folder / name, text)
+        return Run(_give_name(folder, parent, started))
 
 
 def load_run(path: Path) -> Run:
@@ -124,13 +125,15 @@ def load_run(path: Path) -> Run:
     return run
 
 
-def _make_folder(parent: Path, name: str) -> Path:
+def _give_name(folder: Path, parent: Path, name: str) -> Path:
+    """Moves `folder` to `parent/name`, or to the first free of `name-2`, `name-3`, ..."""
     path, count = parent / name, 1
     while True:
         try:
-            path.mkdir()
-        except FileExistsError:
+            # Onto a folder that is not empty, as every run folder is, nothing can be renamed.
+            return folder.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
             count += 1
             path = parent / f"{name}-{count}"
-        else:
-            return path

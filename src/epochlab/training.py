@@ -1,9 +1,11 @@
 """Compile, fit: from an untrained model to a trained one, recorded epoch by epoch."""
 
+import contextlib
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from epochlab.checkpoint import restore_best, restore_checkpoint
+from epochlab.checkpoint import read_newest, restore_best
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import (
     count_steps,
@@ -16,8 +18,10 @@ from epochlab.errors import ConfigError
 from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
-from epochlab.run_pictures import draw_augmentation, draw_curves
+from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
+from epochlab.sessions import begin_at
+from epochlab.stop_request import stop_requests
 from epochlab.training_config import TrainingConfig, TrainingSettings
 
 if TYPE_CHECKING:
@@ -115,13 +119,10 @@ def fit(
         DivergedError: If the loss is not finite.
         RunError: If the run's checkpoints cannot be used.
     """
-    recorder = start_recording(model, config, run)
     if augment is not None:
         draw_augmentation(run, data, augment, seed=seed)
-    try:
+    with recording(model, data, config, run) as recorder:
         run_epochs(model, data, config, recorder, seed=seed, augment=augment)
-    finally:
-        draw_curves(run, recorder.history)
     keep_weights(model, config, run)
     return recorder.history
 
@@ -136,41 +137,65 @@ def run_epochs(
     augment: AugmentConfig | None = None,
 ) -> None:
     """Calls `keras.Model.fit` for what is left of a phase; arguments as for `fit`."""
-    if recorder.is_complete:
-        return
     steps = count_epoch_steps(config, data)
     model.steps_per_execution = choose_steps_per_execution(
         steps, math.prod(data.image_shape[:2]) * config.batch_size
     )
-    with data_errors(data.train, data.validation):
-        model.fit(
-            training_batches(
-                data.train,
-                batch_size=config.batch_size,
-                seed=seed,
-                first_step=len(recorder.history) * steps,
-                augment=augment,
-            ),
-            initial_epoch=len(recorder.history),
-            epochs=recorder.last_epoch,
-            steps_per_epoch=steps,
-            shuffle=False,  # training_batches has shuffled
-            validation_data=data.validation and evaluation_batches(data.validation),
-            class_weight=data.class_weights,
-            callbacks=[recorder],
-            verbose=1 if recorder.on_terminal else 0,
-        )
+    while not recorder.is_complete:
+        done, step = len(recorder.history), recorder.progress.step
+        with data_errors(data.train, data.validation):
+            model.fit(
+                training_batches(
+                    data.train,
+                    batch_size=config.batch_size,
+                    seed=seed,
+                    first_step=done * steps + step,
+                    augment=augment,
+                ),
+                initial_epoch=done,
+                # The rest of an epoch that was begun is a call of its own.
+                epochs=done + 1 if step else recorder.last_epoch,
+                steps_per_epoch=steps - step,
+                shuffle=False,  # training_batches has shuffled
+                validation_data=data.validation and evaluation_batches(data.validation),
+                class_weight=data.class_weights,
+                callbacks=[recorder],
+                verbose=1 if recorder.on_terminal else 0,
+            )
 
 
-def start_recording(model: "keras.Model", config: TrainingConfig, run: Run) -> "EpochRecorder":
-    """Returns the callback that records `run`, with `model` set back to the newest checkpoint.
+@contextlib.contextmanager
+def recording(
+    model: "keras.Model",
+    data: ImageData,
+    config: TrainingConfig,
+    run: Run,
+    metrics: "Sequence[keras.Metric] | None" = None,
+) -> "Iterator[EpochRecorder]":
+    """Gives the callback that records `run`, with `model` set back to the newest checkpoint.
 
-    A script with a training loop of its own calls this before the loop, and `draw_curves` and
-    `keep_weights` after it, as `fit` does.
+    A script with a training loop of its own trains in this block, and calls `keep_weights` after
+    it, as `fit` does. The curves are drawn however the block ends.
+
+    Args:
+        model: The compiled model.
+        data: The images.
+        config: The `training` section.
+        run: The run to record in.
+        metrics: What gives an epoch's means, or None for the model's own metrics.
     """
     from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
 
-    return EpochRecorder(run, config, restore_checkpoint(run.checkpoints, model))
+    checkpoint = read_newest(run.checkpoints)
+    checkpoint.restore(model)
+    progress = checkpoint.progress
+    progress.phase_starts = progress.phase_starts or [1]
+    begin_at(run, progress.place)
+    steps = count_epoch_steps(config, data)
+    with drawing_curves(run, progress), stop_requests() as request:
+        recorder = EpochRecorder(run, config, progress, steps, request, metrics)
+        recorder.catch_up(checkpoint)
+        yield recorder
 
 
 def choose_steps_per_execution(steps: int, pixels_per_step: int) -> int:

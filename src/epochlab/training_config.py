@@ -32,6 +32,8 @@ class TrainingSettings(Section):
             is the one with the lowest validation loss.
         early_stopping: When to stop before `epochs`, or None for never.
         deterministic: Whether the same seed gives the same bits on the same machine.
+        threads: Threads of TensorFlow, or None for one per CPU; a run records what that was. Their
+            number decides in which order sums are rounded, and so the bits.
         jit_compile: Whether XLA compiles the training step. On a CPU it can speed up dense networks
             and slows down convnets; it cannot be had together with `deterministic`.
     """
@@ -42,6 +44,7 @@ class TrainingSettings(Section):
     keep: Literal["last", "best"]
     early_stopping: EarlyStoppingConfig | None
     deterministic: bool
+    threads: PositiveInt | None
     jit_compile: bool
 
     @model_validator(mode="after")

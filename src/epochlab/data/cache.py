@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ ABOUT = "about.json"
 # An entry in the making has such a name; one that is a day old was left by a process that died.
 MAKING = ".making-"
 ABANDONED_SECONDS = 24 * 60 * 60
+# Of a mapped file, about this much at most counts as this process's memory.
+MAPPED_BYTES = 256 * 2**20
 
 Opened = TypeVar("Opened")
 
@@ -174,13 +177,36 @@ def new_array(
             raise ValueError(f"{file}: {opened.tell()} bytes were written, expected {size}")
 
 
-def open_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "np.ndarray | None":
+def open_array(file: Path, dtype: str, shape: tuple[int, ...]) -> "np.memmap | None":
     """Returns the `.npy` file mapped into memory for reading, or None if it is not that array."""
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape and array.dtype == dtype else None
+
+
+def mapped_reader(array: "np.memmap") -> "Callable[[np.ndarray], np.ndarray]":
+    """Returns a function from positions, int64 `(m,)`, to copies of those rows of `array`.
+
+    What a process has read of a mapped file counts as its memory until the system wants it back. So
+    after every `MAPPED_BYTES` the pages are given back; the system still holds them, and the next
+    read maps them again without going to the disk. It may be called from any thread.
+    """
+    read = 0
+    row_bytes = array.nbytes // max(1, len(array))
+    pages: mmap.mmap = array._mmap  # type: ignore[attr-defined]
+
+    def read_rows(positions: "np.ndarray") -> "np.ndarray":
+        nonlocal read
+        rows = np.asarray(array[positions])
+        read += row_bytes * len(rows)
+        if read > MAPPED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+            read = 0
+        return rows
+
+    return read_rows
 
 
 def _make(

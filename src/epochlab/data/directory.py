@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from epochlab.config import Section
 from epochlab.data.augment import AugmentConfig
+from epochlab.data.cache import mapped_reader
 from epochlab.data.checking.skip_list import read_skip_list
 from epochlab.data.decoding import Aspect, ColorMode, Interpolation
 from epochlab.data.image_files import ImageFiles, hash_files
@@ -168,7 +169,7 @@ def _make_split(
             "that `epochlab check-data` names, or remove the class from every split"
         )
     names = tuple(shown(listed.paths[position]) for position in positions)
-    read = files.read if stored.pixels is None else stored.pixels.__getitem__
+    read = files.read if stored.pixels is None else mapped_reader(stored.pixels)
     images = StoredImages(read, positions, files.image_shape, stored.identity)
     return Split(images, labels, names)
 

@@ -38,7 +38,7 @@ class StoredPixels:
         identity: Hash of the files and of all settings, hexadecimal.
     """
 
-    pixels: "np.ndarray | None"
+    pixels: "np.memmap | None"
     bad: Mapping[str, str]
     identity: str
 

@@ -1,0 +1,146 @@
+"""`sessions.json`: the processes that have trained in a run folder, and what differed."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from epochlab.errors import RunError
+from epochlab.history import format_place
+from epochlab.runs import Run
+
+SESSIONS = "sessions.json"
+KILLED = "killed, or the machine went down"
+
+# Where things lie and how much room they may take does not change what is computed: data and
+# weights are compared by content, whatever their path.
+FREE = {
+    "data.path",
+    "data.cache_limit",
+    "features.cache_limit",
+    "features.save_parts",
+    "model.weights",
+}
+FREE_OF_DATA = {"source", "warnings"}
+# What of the environment decides the bits.
+NUMERICS = ("versions", "cpu", "cpu_features", "devices", "onednn", "switches", "code_sha256")
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is not as it was in the session before.
+
+    Attributes:
+        key: Dotted key of the config, or what it is in the environment or data.
+        was: Its value then.
+        now: Its value in this session.
+    """
+
+    key: str
+    was: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: was {json.dumps(self.was)}, now {json.dumps(self.now)}"
+
+
+def describe_session(
+    config: Mapping[str, Any], environment: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the record of a session that begins.
+
+    Args:
+        config: The whole resolved config as plain values.
+        environment: As `environment.json` has it.
+        data: As `data.json` has it.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": environment["command"],
+        "from": format_place(0, 0),
+        "changes": {},
+        "ended": None,
+        "data": {key: value for key, value in data.items() if key not in FREE_OF_DATA},
+        "environment": {key: environment[key] for key in NUMERICS if key in environment},
+        "config": dict(config),
+    }
+
+
+def read_sessions(run: Run) -> list[dict[str, Any]]:
+    """Returns the sessions of `run`, the first one first.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    sessions = run.read_json(SESSIONS).get("sessions")
+    if not isinstance(sessions, list) or not sessions:
+        raise RunError(f"{run.path / SESSIONS}: has no sessions; start a new run")
+    return sessions
+
+
+def write_sessions(run: Run, sessions: Sequence[Mapping[str, Any]]) -> None:
+    """Writes `sessions.json` anew."""
+    run.write_json(SESSIONS, {"sessions": list(sessions)})
+
+
+def begin_at(run: Run, place: str) -> None:
+    """Notes from where the newest session goes on, and says so if that is not the beginning."""
+    *before, newest = read_sessions(run)
+    if newest["from"] != place:
+        write_sessions(run, [*before, newest | {"from": place}])
+        print(f"going on from {place}", flush=True)
+
+
+def end_session(run: Run, how: str) -> None:
+    """Notes how the newest session ended. One without this was killed."""
+    *before, newest = read_sessions(run)
+    write_sessions(run, [*before, newest | {"ended": how}])
+
+
+def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Returns what differs between two sessions and can change the result."""
+    pairs = (
+        *_differing(before["config"], now["config"]),
+        *_differing(before["environment"], now["environment"]),
+        *_differing(before["data"], now["data"], "data"),
+    )
+    return [Change(*pair) for pair in pairs if pair[0] not in FREE]
+
+
+def is_extension(change: Change, config: Mapping[str, Any]) -> bool:
+    """Returns whether `change` only adds epochs at the end.
+
+    The learning rate must not depend on how many there are: of a phase with a cosine schedule the
+    earlier epochs would have been others.
+    """
+    phases = config.get("phases")
+    last = f"phases.{len(phases) - 1}.epochs" if phases else "training.epochs"
+    constant = not phases or phases[-1]["schedule"] == "constant"
+    return change.key == last and constant and change.now > change.was
+
+
+def list_accepted(run: Run) -> list[Change]:
+    """Returns all changes that were accepted with --allow-changes in the course of `run`."""
+    return [
+        Change(key, *values)
+        for session in read_sessions(run)
+        for key, values in session["changes"].items()
+    ]
+
+
+def _differing(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Gives dotted key and both values of each difference, down to the leaves."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in [*before, *(name for name in now if name not in before)]:
+            dotted = f"{key}.{name}" if key else str(name)
+            yield from _differing(before.get(name), now.get(name), dotted)
+    elif _are_sections(before) and _are_sections(now) and len(before) == len(now):
+        for position, pair in enumerate(zip(before, now, strict=True)):
+            yield from _differing(*pair, f"{key}.{position}")
+    elif before != now:
+        yield key, before, now
+
+
+def _are_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
