@@ -25,11 +25,14 @@ ALLOWED = {
     "model_picture": {"errors", "files"},
     "models": {"config", "errors", "hashing"},
     "data": {"config", "errors", "quiet"},
-    "history": set(),
+    "history": {"errors"},
     "hashing": set(),
     "optimizers": {"config"},
     "training_config": {"config", "optimizers"},
-    "runs": {"config", "environment", "errors", "files", "history"},
+    "runs": {"config", "errors", "files", "history"},
+    "run_lock": {"errors"},
+    "sessions": {"errors", "history", "runs"},
+    "reproduction": {"history", "runs", "sessions"},
     "checkpoint": {"errors", "files", "hashing", "history"},
 }
 FRAME = {"experiment", "session", "cli", "commands"}

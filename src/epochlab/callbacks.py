@@ -13,7 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from epochlab.checkpoint import Checkpoint, Progress, keep_best, save_checkpoint
+from epochlab.checkpoint import (
+    Checkpoint,
+    Progress,
+    drop_old_checkpoints,
+    keep_best,
+    save_checkpoint,
+)
 from epochlab.errors import DivergedError
 from epochlab.history import Epoch, find_best_epoch, should_stop
 from epochlab.runs import Run
@@ -154,9 +160,10 @@ class EpochRecorder(keras.callbacks.Callback):
         """Writes what follows from a checkpoint and may not have been written when it was made."""
         if checkpoint.path is None:
             return
-        self.run.write_history(self.history)
+        drop_old_checkpoints(self.run.checkpoints)
         if self.progress.step == 0 and self.phase_history:
             self._keep_if_best(checkpoint.path)
+        self.run.write_history(self.history)
 
     def _keep_if_best(self, path: Path) -> None:
         """Keeps the checkpoint of the last epoch as the best one if it is that."""

@@ -96,9 +96,14 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
     with replace_file(path, size=sum(array.nbytes for array in arrays.values())) as beside:
         np.savez(beside, allow_pickle=False, **arrays)
         _read(beside)
+    drop_old_checkpoints(folder)
+    return path
+
+
+def drop_old_checkpoints(folder: Path) -> None:
+    """Removes all but the newest two files."""
     for old in list_checkpoints(folder)[KEPT:]:
         old.unlink()
-    return path
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from epochlab.commands import cache, check_data, predict, prepare
+from epochlab.commands import cache, check_data, predict, prepare, reproduce, resume
 from epochlab.commands.apps import make_app
 from epochlab.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_codes, fail
 
@@ -15,6 +15,8 @@ app.add_typer(prepare.app, name="prepare")
 app.add_typer(cache.app, name="cache")
 app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
+app.command("resume")(resume.resume)
+app.command("reproduce")(reproduce.reproduce)
 
 
 def main() -> NoReturn:

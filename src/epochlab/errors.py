@@ -39,3 +39,9 @@ class DivergedError(EpochlabError):
     """Training produced a loss that is not finite."""
 
     exit_code = 6
+
+
+class NotReproducedError(EpochlabError):
+    """A run's own config gave another result."""
+
+    exit_code = 7

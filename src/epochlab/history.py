@@ -9,6 +9,10 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from epochlab.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,27 @@ def format_history(history: History) -> str:
         values = [getattr(row, column) for column in COLUMNS]
         writer.writerow(["" if value is None else repr(value) for value in values])
     return written.getvalue()
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Reads what `format_history` has written to a file.
+
+    Raises:
+        RunError: If the file is missing, damaged or another table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as opened:
+            header, *rows = csv.reader(opened)
+        if tuple(header) != COLUMNS:
+            raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(COLUMNS)}")
+        return [_parse_row(*row) for row in rows]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"{path}: cannot be read ({error}); the run folder is damaged") from error
+
+
+def _parse_row(epoch: str, *texts: str) -> Epoch:
+    values: list[Any] = [float(text) if text else None for text in texts]
+    return Epoch(int(epoch), *values)
 
 
 def find_best_epoch(history: History) -> int | None:

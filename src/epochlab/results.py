@@ -100,9 +100,10 @@ def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
     Raises:
         RunError: If the model that `keras.models.load_model` returns predicts otherwise.
     """
-    size = sum(weight.numpy().nbytes for weight in model.weights)
-    with replace_file(path, size=size) as beside, _quiet_keras():
-        model.save(beside)
+    with _quiet_keras():
+        image = _h5_image(model)
+    with replace_file(path, size=len(image)) as beside, _quiet_keras():
+        beside.write_bytes(image)
         loaded = keras.models.load_model(beside)
         loaded.jit_compile = model.jit_compile  # which a model that is not compiled does not save
         difference = np.abs(
@@ -113,6 +114,21 @@ def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
                 f"{path}: the saved model's outputs differ from the trained model's by "
                 f"{difference:.3g}, more than {TOLERANCE}; the file was not kept; please report it"
             )
+
+
+def _h5_image(model: "keras.Model") -> bytes:
+    """Returns the bytes of the file that `model.save` would write.
+
+    In memory first, because HDF5 takes the whole process down when a disk is full as it closes a
+    file.
+    """
+    import h5py
+    from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+
+    with h5py.File("model.h5", "w", driver="core", backing_store=False) as opened:
+        save_model_to_hdf5(model, opened)
+        opened.flush()
+        return opened.id.get_file_image()
 
 
 @contextlib.contextmanager

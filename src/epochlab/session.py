@@ -186,7 +186,7 @@ class Session(Generic[Config]):
                 place = f" by {error}" if str(error) else "; whole epochs are saved"
                 print(f"\ninterrupted{place}; go on with: {resume}", file=sys.stderr)
             elif isinstance(error, EnvironmentFault):
-                print(f"then go on with: {resume}", file=sys.stderr)
+                raise EnvironmentFault(f"{error}; then go on with: {resume}") from error
             raise
         finally:
             print_place(run)
