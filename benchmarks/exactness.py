@@ -166,7 +166,7 @@ def main() -> None:
     for part in (repeats, bits, cost):
         arguments = parts.add_parser(part.__name__, help=part.__doc__.splitlines()[0])
         if part is cost:
-            arguments.add_argument("data", type=Path.absolute, metavar="DATA")
+            arguments.add_argument("data", type=os.path.abspath, metavar="DATA")
             arguments.add_argument("--rounds", type=int, default=5)
         if part is repeats:
             arguments.add_argument("--runs", type=int, default=20)

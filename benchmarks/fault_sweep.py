@@ -26,18 +26,18 @@ class Sweep:
     Args:
         folder: Where everything is written.
         arguments: Of the command line.
-        actions: What happens at each operation.
+        action: What happens at each operation.
         cut: The status of a process that a fault struck.
     """
 
     def __init__(
-        self, folder: Path, arguments: argparse.Namespace, actions: Sequence[Action], cut: int
+        self, folder: Path, arguments: argparse.Namespace, action: Action, cut: int
     ) -> None:
         make_images(folder / "images.npz")
         self.folder = folder
         self.every = arguments.every
         self.workers = arguments.workers
-        self.actions = actions
+        self.action = action
         self.cut = cut
         self.task = Task(arguments.experiment, folder / "images.npz", arguments.epochs)
         # A real process: the forks have to give what it gives.
@@ -57,22 +57,20 @@ class Sweep:
         return courses
 
     def _run_stage(self, stage: str, source: Course | None) -> list[Course]:
-        counted = Action.FILL_DISK if self.actions == (Action.FILL_DISK,) else Action.COUNT
+        counted = Action.FILL_DISK if self.action == Action.FILL_DISK else Action.COUNT
         course = self._make_course(source)
         count = len(self._strike(course, sys.maxsize, counted).operations)
         print(f"{stage}: {count} operations", flush=True)
         numbers = range(1, count + 1, self.every)
         with ThreadPoolExecutor(self.workers) as pool:
             run_course = partial(self._run_course, stage, source)
-            return list(
-                pool.map(run_course, *zip(*itertools.product(numbers, self.actions), strict=True))
-            )
+            return list(pool.map(run_course, numbers))
 
-    def _run_course(self, stage: str, source: Course | None, at: int, action: Action) -> Course:
+    def _run_course(self, stage: str, source: Course | None, at: int) -> Course:
         course = self._make_course(source)
-        outcome = self._strike(course, at, action)
+        outcome = self._strike(course, at, self.action)
         operation = _describe(outcome.operations[at - 1 : at])
-        course.fault = f"{stage}, {action.name.lower()} {at} ({operation})"
+        course.fault = f"{stage}, {self.action.name.lower()} {at} ({operation})"
         course.note(outcome, self.cut)
         while not course.is_over and course.processes < MOST_PROCESSES:
             course.note(self._fork(course.command()))
@@ -124,11 +122,10 @@ def _describe(operations: Sequence[str]) -> str:
 
 
 def kill_at_operations(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Course]]:
-    """Kills at every file operation: a write halfway through, and each operation once done."""
-    sweep = Sweep(folder, arguments, (Action.KILL_HALFWAY, Action.KILL_AFTER), KILLED)
-    return sweep.run()
+    """Kills at every file operation: a write halfway through, any other just before it."""
+    return Sweep(folder, arguments, Action.KILL_HALFWAY, KILLED).run()
 
 
 def fill_disk(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Course]]:
     """Lets every operation that needs space fail from one on, from each one in turn."""
-    return Sweep(folder, arguments, (Action.FILL_DISK,), DISK_FULL).run()
+    return Sweep(folder, arguments, Action.FILL_DISK, DISK_FULL).run()

@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from timing import ROOT, script_command, time_other, time_script
 
@@ -240,7 +239,7 @@ def main() -> None:
         arguments = parts.add_parser(name, help=part.__doc__.splitlines()[0])
         arguments.add_argument("weights", metavar="FILE.h5", type=os.path.abspath)
         if name != "mnist":
-            arguments.add_argument("data", type=Path.absolute, metavar="DATA")
+            arguments.add_argument("data", type=os.path.abspath, metavar="DATA")
         if name == "finetune":
             arguments.add_argument("--precision", default="float32")
         if name == "mnist":

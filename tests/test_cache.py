@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epochlab.data.cache import cache_folder, find_or_make, list_entries, make_room, new_array
+from epochlab.data import cache
+from epochlab.data.cache import (
+    cache_folder,
+    find_or_make,
+    list_entries,
+    make_room,
+    mapped_reader,
+    new_array,
+    open_array,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +163,27 @@ def test_entry_says_what_it_was_made_of():
     (entry,) = list_entries()
     assert json.loads((entry.place / "about.json").read_text()) == {"source": "a", "images": 3}
     assert entry.place.is_relative_to(cache_folder())
+
+
+def resident_file_bytes() -> int:
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if "RssFile" in line
+    )
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's figures")
+@pytest.mark.parametrize(("mapped_bytes", "gives_back"), [(2**20, True), (2**30, False)])
+def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(
+    mapped_bytes, gives_back, tmp_path, monkeypatch
+):
+    rows = np.random.default_rng(0).integers(0, 256, (64, 2**20), np.uint8)
+    np.save(tmp_path / "a.npy", rows)
+    monkeypatch.setattr(cache, "MAPPED_BYTES", mapped_bytes)
+    array = open_array(tmp_path / "a.npy", "uint8", rows.shape)
+    assert array is not None
+    read = mapped_reader(array)
+    before = resident_file_bytes()
+    for position in range(64):
+        np.testing.assert_array_equal(read(np.array([position])), rows[[position]])
+    assert (resident_file_bytes() - before < 16 * 2**20) == gives_back

@@ -22,7 +22,7 @@ ALLOWED = {
     "confusion": {"figures"},
     "galleries": {"figures"},
     "plots": {"confusion", "figures", "galleries"},
-    "model_picture": {"errors", "files"},
+    "model_picture": {"errors", "files", "runs"},
     "models": {"config", "errors", "hashing"},
     "data": {"config", "errors", "quiet"},
     "history": {"errors"},
@@ -31,11 +31,11 @@ ALLOWED = {
     "training_config": {"config", "optimizers"},
     "runs": {"config", "errors", "files", "history"},
     "run_lock": {"errors"},
-    "sessions": {"errors", "history", "runs"},
-    "reproduction": {"history", "runs", "sessions"},
+    "session_records": {"errors", "history", "runs"},
+    "reproduction": {"history", "runs", "session_records"},
     "checkpoint": {"errors", "files", "hashing", "history"},
 }
-FRAME = {"experiment", "session", "cli", "commands"}
+FRAME = {"experiment", "session", "resuming", "cli", "commands"}
 
 # These two are loaded by others only once training starts.
 LOAD_KERAS = {"epochlab.callbacks", "epochlab.models.dense_layer"}

@@ -22,7 +22,7 @@ from epochlab.hashing import weights_sha256
 from epochlab.models.mlp import build_mlp
 from epochlab.run_lock import LOCK, lock_run
 from epochlab.runs import Run, create_run
-from epochlab.sessions import describe_session
+from epochlab.session_records import describe_session
 from epochlab.training import compile_classifier, fit
 
 ENVIRONMENT = {"command": [], "git": None, "versions": {}}

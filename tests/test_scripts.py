@@ -20,7 +20,7 @@ from epochlab.runs import create_run
 RUN_FILES = {
     "config.yaml", "environment.json", "data.json", "summary.txt", "model.png", "history.csv",
     "accuracy.png", "loss.png", "checkpoints", "model.h5", "metrics.json", "confusion.png",
-    "mistakes.png", "predictions.csv",
+    "mistakes.png", "predictions.csv", "sessions.json",
 }  # fmt: skip
 PICTURES = ("accuracy.png", "loss.png", "confusion.png", "mistakes.png", "model.png")
 
@@ -234,7 +234,7 @@ def test_diverging_training_ends_with_code_6_and_says_where(run_script, digits, 
     )
     assert finished.returncode == 6
     assert "epoch 1" in finished.stderr
-    assert "learning rate 1e+30" in finished.stderr
+    assert "learning rate 1e+30, first of the weights dense1/kernel" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
@@ -295,6 +295,7 @@ USER_MISTAKES = [
     (["--resume", ".", "--seed", "3"], 2, "--seed"),
     (["--out", "/proc/nowhere"], 5, "/proc/nowhere"),
     (["--out", "a_file/below"], 5, "a_file/below"),
+    (["--out", "long" * 100], 5, "shorter path"),
 ]
 
 

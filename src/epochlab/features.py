@@ -35,6 +35,8 @@ FORMAT = 1
 FEATURES = "features.npy"
 # Images copied at a time.
 COPIED = 256
+# Where there is no terminal.
+SAID_EVERY_SECONDS = 20.0
 
 
 class FeaturesConfig(Section):
@@ -184,8 +186,27 @@ class _Frozen:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Says how many images per second go through; on a terminal with a bar and the time left."""
-    started = time.perf_counter()
+    """Says how many images per second go through and how long it will take.
+
+    On a terminal that is a bar, elsewhere a line now and then.
+    """
+    started = said = time.perf_counter()
+    done = 0
+
+    def speed() -> float:
+        return done / (time.perf_counter() - started)
+
+    def say(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if time.perf_counter() - said > SAID_EVERY_SECONDS:
+            said = time.perf_counter()
+            print(
+                f"{what}: {done:,} of {total:,} images, {speed():,.1f} per second, "
+                f"{(total - done) / speed():,.0f} s left",
+                flush=True,
+            )
+
     if sys.stdout.isatty():
         from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -193,7 +214,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         with Progress(*columns, transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.advance(task, count)
+            done = total
     else:
-        yield lambda _: None
-    seconds = time.perf_counter() - started
-    print(f"{what}: {total:,} images, {total / seconds:,.1f} per second", flush=True)
+        yield say
+    print(f"{what}: {total:,} images, {speed():,.1f} per second", flush=True)

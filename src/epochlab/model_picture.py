@@ -1,4 +1,4 @@
-"""Keras's picture of a model -> PNG, drawn without a system-wide Graphviz."""
+"""Keras's table and picture of a model, drawn without a system-wide Graphviz."""
 
 import shutil
 import sysconfig
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from epochlab.errors import EnvironmentFault
-from epochlab.files import replace_file
+from epochlab.files import replace_file, write_text
+from epochlab.runs import Run
 
 if TYPE_CHECKING:
     import keras
@@ -60,6 +61,21 @@ def draw_model(path: Path, model: "keras.Model", *, provenance: Mapping[str, str
                 "run `pip install --force-reinstall graphviz-pure`"
             ) from error
         _write_text_fields(beside, provenance)
+
+
+def summarize(model: "keras.Model") -> str:
+    """Returns Keras's table of the layers, 80 columns wide."""
+    lines: list[str] = []
+    model.summary(line_length=80, print_fn=lambda line, line_break=True: lines.append(line))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def record_model(run: Run, model: "keras.Model") -> None:
+    """Writes what the model looks like, unless an earlier session has."""
+    if not (run.path / "summary.txt").exists():
+        write_text(run.path / "summary.txt", summarize(model))
+    if not (run.path / "model.png").exists():
+        draw_model(run.path / "model.png", model, provenance=run.provenance(None))
 
 
 def find_drawing_program() -> str:

@@ -16,7 +16,7 @@ from epochlab.models.freezing import last_frozen_layer, set_trainable, split_at
 from epochlab.models.transfer import TransferConfig, TransferModel, build_transfer_model
 from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
-from epochlab.sessions import begin_at
+from epochlab.session_records import begin_at
 from epochlab.stop_request import stop_requests
 from epochlab.training import (
     compile_classifier,

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from epochlab.history import Epoch, History, read_history
 from epochlab.runs import Run
-from epochlab.sessions import find_changes, list_accepted, read_sessions
+from epochlab.session_records import find_changes, list_accepted, read_sessions
 
 
 def explain_difference(first: Run, again: Run) -> str | None:

@@ -15,7 +15,7 @@ from epochlab.hashing import weights_sha256
 from epochlab.history import History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
-from epochlab.sessions import end_session, list_accepted
+from epochlab.session_records import end_session, list_accepted
 from epochlab.training import count_epoch_steps
 from epochlab.training_config import TrainingSettings
 

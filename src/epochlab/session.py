@@ -1,10 +1,8 @@
 """One call of a script: its config, and the run folder that it trains in."""
 
 import contextlib
-import csv
-import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
@@ -12,31 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 from pydantic import Field
 
 from epochlab.config import LoadedConfig, Section, describe_config, dump_config
+from epochlab.data_records import FILES, describe_data, format_hashes
 from epochlab.environment import describe_environment
-from epochlab.errors import EnvironmentFault, EpochlabError, RunError
-from epochlab.files import format_json, remove_temporary, write_text
+from epochlab.errors import EnvironmentFault, EpochlabError
+from epochlab.files import format_json
+from epochlab.resuming import begin_session
 from epochlab.run_lock import lock_run
 from epochlab.runs import Run, create_run
-from epochlab.sessions import (
-    KILLED,
-    SESSIONS,
-    Change,
-    describe_session,
-    end_session,
-    find_changes,
-    is_extension,
-    read_sessions,
-    write_sessions,
-)
+from epochlab.session_records import SESSIONS, describe_session, end_session
 from epochlab.training_config import TrainingSettings
 
 if TYPE_CHECKING:
     import keras
 
     from epochlab.data.images import ImageData
-
-
-LISTED_FILES = 10
 
 
 class ExperimentConfig(Section):
@@ -106,22 +93,22 @@ class Session(Generic[Config]):
             RunError: If the run to go on with is another process's, or began with other settings,
                 data or software.
         """
-        from epochlab.model_picture import find_drawing_program
+        from epochlab.model_picture import find_drawing_program, record_model, summarize
         from epochlab.training import check_validation
 
         check_validation(training, data)
         if self.dry_run:
             print(describe_config(self.loaded))
-            print(_describe_data(data, training))
-            print(_summarize(model), end="")
+            print(describe_data(data, training))
+            print(summarize(model), end="")
             raise PlanShown
         find_drawing_program()  # what is missing is said before there is a folder
         run = self.resumed or self._create_run(data)
         with lock_run(run.path):
             if self.resumed is not None:
-                self._resume(run, data)
-            _record_model(run, model)
-            print(_describe_data(data, training), flush=True)
+                begin_session(run, data, self.config, self.script, allow_changes=self.allow_changes)
+            record_model(run, model)
+            print(describe_data(data, training), flush=True)
             with self._reporting(run):
                 yield run
 
@@ -136,39 +123,8 @@ class Session(Generic[Config]):
             SESSIONS: format_json({"sessions": [session]}),
         }
         if data.file_hashes:
-            records["files.csv"] = _format_hashes(data)
+            records[FILES] = format_hashes(data)
         return create_run(self.out, config.experiment, config.seed, records)
-
-    def _resume(self, run: Run, data: "ImageData") -> None:
-        """Begins a new session of a run: cleans up after the last one and compares with it."""
-        left = remove_temporary(run.path)
-        if left:
-            names = ", ".join(path.name for path in left)
-            print(f"removed what a process that was killed had left half-written: {names}")
-        *earlier, last = read_sessions(run)
-        if last["ended"] is None:
-            last = last | {"ended": KILLED}
-            print(
-                "the last process was killed, or the machine went down; if memory ran out, give a "
-                "smaller training.batch_size in a new run"
-            )
-        config = self.config.model_dump(mode="json")
-        session = describe_session(config, describe_environment(self.script), data.describe())
-        changes = find_changes(last, session)
-        accepted = [change for change in changes if not is_extension(change, config)]
-        if accepted and not self.allow_changes:
-            raise RunError(_explain_changes(run, accepted, _changed_files(run, data)))
-        for change in changes:
-            print(f"changed: {change}")
-        session["changes"] = {change.key: [change.was, change.now] for change in accepted}
-        write_sessions(run, [*earlier, last, session])
-        if accepted:
-            print("the run is no longer bit-identical to one without a break")
-            run.write_json("data.json", data.describe())
-            if data.file_hashes:
-                write_text(run.path / "files.csv", _format_hashes(data))
-        (run.path / "metrics.json").unlink(missing_ok=True)  # of an extended run
-        write_text(run.config_path, dump_config(self.config))
 
     @contextlib.contextmanager
     def _reporting(self, run: Run) -> Iterator[None]:
@@ -195,80 +151,3 @@ class Session(Generic[Config]):
 def print_place(run: Run) -> None:
     """Prints where the run is: the last line of every script."""
     print(f"run: {run.path}", flush=True)
-
-
-def _describe_data(data: "ImageData", training: TrainingSettings) -> str:
-    """Returns what the data is, how many batches an epoch has, and what to beware of."""
-    from epochlab.training import count_epoch_steps
-
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
-    shape = " x ".join(map(str, data.image_shape))
-    lines = [
-        f"data: {data.source}; {data.num_classes} classes, images {shape}",
-        f"      {counts}; {count_epoch_steps(training, data)} batches of {training.batch_size} "
-        "per epoch",
-    ]
-    if data.skipped:
-        lines.append(f"      {len(data.skipped):,} files left out, listed in data.json")
-    return "\n".join([*lines, *(f"warning: {warning}" for warning in data.warnings)])
-
-
-def _format_hashes(data: "ImageData") -> str:
-    """Returns the text of `files.csv`: SHA-256 and name of each file."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["sha256", "file"])
-    writer.writerows((digest, name) for name, digest in data.file_hashes.items())
-    return written.getvalue()
-
-
-def _summarize(model: "keras.Model") -> str:
-    lines: list[str] = []
-    model.summary(line_length=80, print_fn=lambda line, line_break=True: lines.append(line))
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _record_model(run: Run, model: "keras.Model") -> None:
-    """Writes what the model looks like, unless an earlier session has."""
-    from epochlab.model_picture import draw_model
-
-    if not (run.path / "summary.txt").exists():
-        write_text(run.path / "summary.txt", _summarize(model))
-    if not (run.path / "model.png").exists():
-        draw_model(run.path / "model.png", model, provenance=run.provenance(None))
-
-
-def _explain_changes(run: Run, changes: Sequence[Change], files: str) -> str:
-    """Returns the message that refuses to go on, with a line per change."""
-    lines = [
-        f"{change}{files}" if change.key == "data.sha256" else str(change) for change in changes
-    ]
-    return "\n  ".join(
-        [
-            f"{run.path}: not as it was when the run was cut off, so going on would not give what "
-            "a run without a break gives",
-            *lines,
-            "put it back, start a new run, or accept it with --allow-changes",
-        ]
-    )
-
-
-def _changed_files(run: Run, data: "ImageData") -> str:
-    """Returns which files are others than those in the run's `files.csv`, for an error message."""
-    with contextlib.suppress(OSError, ValueError, csv.Error):
-        with (run.path / "files.csv").open(encoding="utf-8", newline="") as opened:
-            _, *rows = csv.reader(opened)
-        before = {name: digest for digest, name in rows}
-        now = data.file_hashes
-        changes = [
-            *(f"{name} added" for name in now.keys() - before.keys()),
-            *(f"{name} removed" for name in before.keys() - now.keys()),
-            *(
-                f"{name} changed"
-                for name in now.keys() & before.keys()
-                if now[name] != before[name]
-            ),
-        ]
-        more = f" and {len(changes) - LISTED_FILES:,} more" if len(changes) > LISTED_FILES else ""
-        return f" ({', '.join(sorted(changes)[:LISTED_FILES])}{more})" if changes else ""
-    return ""

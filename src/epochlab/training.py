@@ -20,7 +20,7 @@ from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
 from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
-from epochlab.sessions import begin_at
+from epochlab.session_records import begin_at
 from epochlab.stop_request import stop_requests
 from epochlab.training_config import TrainingConfig, TrainingSettings
 

@@ -26,8 +26,9 @@ ABOUT = "about.json"
 # An entry in the making has such a name; one that is a day old was left by a process that died.
 MAKING = ".making-"
 ABANDONED_SECONDS = 24 * 60 * 60
-# Of a mapped file, about this much at most counts as this process's memory.
-MAPPED_BYTES = 256 * 2**20
+# Bytes read of a mapped file before its pages are given back. A small read maps all 64 KiB around
+# it, so several times as much may count as memory of this process.
+MAPPED_BYTES = 64 * 2**20
 
 Opened = TypeVar("Opened")
 
