@@ -19,10 +19,14 @@ def exit_codes() -> Iterator[None]:
 
     Anything else is a defect of Epochlab and keeps its traceback.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # As Ctrl-C; but what `nohup` has made this process ignore, stays ignored.
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+    # As Ctrl-C; but what `nohup` has made this process ignore, stays ignored.
+    taken = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    for number in taken:
+        signal.signal(number, _interrupt)
     try:
         yield
     except EpochlabError as error:
@@ -47,6 +51,9 @@ def exit_codes() -> Iterator[None]:
             f"{error}; free some space, change the rights, or choose another folder",
             EnvironmentFault.exit_code,
         )
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _interrupt(number: int, _: object) -> None:
