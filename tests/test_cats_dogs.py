@@ -16,7 +16,7 @@ EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
 RUN_FILES = {
     "config.yaml", "environment.json", "data.json", "files.csv", "summary.txt", "model.png",
     "history.csv", "accuracy.png", "loss.png", "checkpoints", "model.h5", "metrics.json",
-    "confusion.png", "mistakes.png", "predictions.csv",
+    "confusion.png", "mistakes.png", "predictions.csv", "sessions.json",
 }  # fmt: skip
 SMALL = (
     "data.image_size=[64, 64]", "model.filters=[4, 4, 8, 8]", "model.dense_units=[16]",

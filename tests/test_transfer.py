@@ -14,6 +14,7 @@ from PIL import Image
 from epochlab.config import describe_config, load_config
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import ConfigError
+from epochlab.models.transfer import build_head
 
 SMALL = (
     "data.image_size=[40, 40]", "model.weights=none", "model.dense_units=[8]",
@@ -66,6 +67,13 @@ def test_features_are_computed_once_and_the_saved_model_is_whole(run_script, pho
     assert metrics(run)["weights_sha256"] == metrics(run_folder(again, tmp_path))["weights_sha256"]
     assert np.load(run / "features_train.npy").shape == (12, 1, 1, 512)
     model = keras.models.load_model(run / "model.h5")
+    head = build_head(load_experiment("cats_dogs_vgg16_features", *SMALL).model, (1, 1, 512), 2, 9)
+    head.load_weights(run / "head.weights.h5")
+    for name in ("fc1", "predictions"):
+        for saved, whole in zip(
+            head.get_layer(name).get_weights(), model.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(saved, whole)
     assert model.input_shape == (None, 40, 40, 3)
     files = sorted((photographs / "test").rglob("*.jpg"))
     pixels = [

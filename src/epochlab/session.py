@@ -107,9 +107,9 @@ class Session(Generic[Config]):
         with lock_run(run.path):
             if self.resumed is not None:
                 begin_session(run, data, self.config, self.script, allow_changes=self.allow_changes)
-            record_model(run, model)
-            print(describe_data(data, training), flush=True)
             with self._reporting(run):
+                record_model(run, model)
+                print(describe_data(data, training), flush=True)
                 yield run
 
     def _create_run(self, data: "ImageData") -> Run:
