@@ -13,7 +13,7 @@ from epochlab.environment import count_cpus
 from epochlab.errors import ConfigError
 from epochlab.exits import exit_codes
 from epochlab.files import check_writable
-from epochlab.runs import load_run
+from epochlab.runs import Run, load_run
 from epochlab.session import Config, PlanShown, Session, print_place
 from epochlab.training_config import TrainingSettings
 
@@ -39,16 +39,9 @@ def _start_session(
 ) -> Session[Config] | None:
     """Reads the command line. None: there is nothing left to do."""
     arguments = _make_parser(script, train).parse_args()
-    resumed = None
+    resumed = _open_resumed(arguments)
     config_path = arguments.config or script.parent.parent / "configs" / f"{script.stem}.yaml"
-    if arguments.resume is not None:
-        given = [f"--{flag}" for flag in ("config", "seed", "out") if vars(arguments)[flag]]
-        if given:
-            raise ConfigError(
-                f"{', '.join(given)}: not with --resume, which goes on with the run's own config "
-                "in its own folder; leave it out, or start a new run"
-            )
-        resumed = load_run(arguments.resume)
+    if resumed is not None:
         config_path = resumed.config_path
     loaded = load_config(schema, _shown(config_path), arguments.set, arguments.seed)
     if loaded.config.experiment != script.stem:
@@ -65,8 +58,6 @@ def _start_session(
     out = arguments.out or Path("outputs")
     if not arguments.dry_run and resumed is None:
         check_writable(out / loaded.config.experiment)
-    if resumed is not None:
-        check_writable(resumed.path)
     return Session(
         _fix_threads(loaded),
         _shown(script),
@@ -75,6 +66,21 @@ def _start_session(
         resumed,
         arguments.allow_changes,
     )
+
+
+def _open_resumed(arguments: argparse.Namespace) -> Run | None:
+    """Returns the run to go on with, if one is asked for."""
+    if arguments.resume is None:
+        return None
+    given = [f"--{flag}" for flag in ("config", "seed", "out") if vars(arguments)[flag] is not None]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: not with --resume, which goes on with the run's own config in "
+            "its own folder; leave it out, or start a new run"
+        )
+    run = load_run(arguments.resume)
+    check_writable(run.path)
+    return run
 
 
 def _fix_threads(loaded: LoadedConfig[Config]) -> LoadedConfig[Config]:
