@@ -13,6 +13,7 @@ import argparse
 import itertools
 import random
 import tempfile
+import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,9 +69,9 @@ def kill_at_random(folder: Path, arguments: argparse.Namespace) -> dict[str, lis
         while kills.left:
             number = next(numbers)
             experiment = SHARES[number % len(SHARES)]
-            reference, seconds = references[experiment]
-            course = Course(tasks[experiment], folder / str(number), reference)
-            kill_often(course, kills, seconds, random.Random(f"{arguments.seed}/{number}"))
+            course = Course(tasks[experiment], folder / str(number), references[experiment])
+            moments = random.Random(f"{arguments.seed}/{number}")
+            seconds[experiment] = kill_often(course, kills, seconds[experiment], moments)
             course.clear()
             courses.append(course)
         return courses
@@ -78,12 +79,14 @@ def kill_at_random(folder: Path, arguments: argparse.Namespace) -> dict[str, lis
     with ThreadPoolExecutor(arguments.workers) as pool:
         # Side by side, so that they take as long as the runs that are killed.
         made = pool.map(lambda task: run_reference(task, folder / task.experiment), tasks.values())
-        references = dict(zip(tasks, made, strict=True))
+        made = dict(zip(tasks, made, strict=True))
+        references = {name: reference for name, (reference, _) in made.items()}
+        seconds = {name: taken for name, (_, taken) in made.items()}
         courses = itertools.chain.from_iterable(pool.map(work, range(arguments.workers)))
         return {"random": list(courses)}
 
 
-def kill_often(course: Course, kills: Kills, seconds: float, moments: random.Random) -> None:
+def kill_often(course: Course, kills: Kills, seconds: float, moments: random.Random) -> float:
     """Kills one process of a run after the other, until one comes through or no kill is left.
 
     Args:
@@ -91,18 +94,26 @@ def kill_often(course: Course, kills: Kills, seconds: float, moments: random.Ran
         kills: How many kills are left.
         seconds: How long an undisturbed process takes; each kill comes within that time.
         moments: The generator of the moments.
+
+    Returns:
+        How long an undisturbed process takes, as seen now.
     """
     while not course.is_over:
         if not kills.take():
             course.note(run_process(course.command()))
             continue
         moment = moments.uniform(0, seconds)
+        started = time.perf_counter()
+        is_new = course.run is None
         outcome = run_process(course.command(), moment)
         if outcome.status == KILLED:
             course.fault = f"{course.task.experiment}, killed after {moment:.2f} of {seconds:.2f} s"
         else:
             kills.give_back()
+            if is_new:  # the machine is faster now than it was
+                seconds = min(seconds, time.perf_counter() - started)
         course.note(outcome, KILLED)
+    return seconds
 
 
 def report(mode: str, stages: dict[str, list[Course]]) -> bool:
