@@ -17,20 +17,9 @@ import statistics
 import time
 from pathlib import Path
 
-from timing import ROOT, epoch_clock, time_other, time_script
+from timing import epoch_clock, load_experiment, median_and_range, time_other, time_script
 
 EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
-
-
-def load_experiment(experiment: str, data: Path):
-    """Returns the experiment's shipped config with `data` as its folder."""
-    import runpy
-
-    from epochlab.config import load_config
-
-    script = runpy.run_path(str(ROOT / "scripts" / f"{experiment}.py"))
-    config_path = ROOT / "configs" / f"{experiment}.yaml"
-    return load_config(script["CatsDogsExperiment"], config_path, [f"data.path={data}"]).config
 
 
 def run_article(experiment: str, data: Path, epochs: int) -> None:
@@ -40,7 +29,7 @@ def run_article(experiment: str, data: Path, epochs: int) -> None:
 
     from epochlab.models.convnet import build_convnet
 
-    config = load_experiment(experiment, data)
+    _, config = load_experiment(experiment, [f"data.path={data}"])
     augment = config.data.augment
     changes = {} if augment is None else augment.model_dump()
     batch_size, steps = config.training.batch_size, config.training.steps_per_epoch
@@ -81,7 +70,7 @@ def measure_waiting(experiment: str, data: Path) -> float:
     from epochlab.process import prepare_tensorflow
     from epochlab.training import compile_classifier, count_epoch_steps
 
-    config = load_experiment(experiment, data)
+    _, config = load_experiment(experiment, [f"data.path={data}"])
     prepare_tensorflow(config.training, config.seed)
     images = load_directory(config.data)
     model = build_convnet(config.model, images.image_shape, images.num_classes, config.seed)
@@ -145,9 +134,7 @@ def main() -> None:
         for side in ours:
             ratios = [slow / fast for slow, fast in zip(article, side, strict=True)]
             cells.append(f"{statistics.median(side):.1f}")
-            cells.append(
-                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            )
+            cells.append(median_and_range(ratios))
         print(f"| {experiment} | {' | '.join(cells)} |", flush=True)
 
 

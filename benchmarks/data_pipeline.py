@@ -17,7 +17,6 @@ import contextlib
 import io
 import os
 import re
-import runpy
 import shutil
 import statistics
 import subprocess
@@ -32,17 +31,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from timing import load_experiment, median_and_range
 
-from epochlab.config import load_config
 from epochlab.data.batches import count_steps, training_batches
 from epochlab.data.directory import load_directory
 from epochlab.data.images import Split
 from epochlab.environment import describe_environment
 from epochlab.process import prepare_tensorflow
 
-ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "scripts" / "cats_dogs_augmented.py"
-CONFIG = ROOT / "configs" / "cats_dogs_augmented.yaml"
 EPOCHS = ("first", "from the cache", "augmented", "aug., in memory")
 # More than Epochlab's pipeline holds.
 MADE_READY = 8
@@ -164,7 +160,7 @@ def print_table(folder: Path, config: Any, batch_size: int, rounds: int) -> None
         seconds = [[time_epoch(subject, steps) for subject in subjects] for _ in range(rounds)]
         rates = [images / statistics.median(side) for side in zip(*seconds, strict=True)]
         ratios = [old / ours for ours, old in seconds]
-        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        spread = median_and_range(ratios, ".1f")
         print(f"| {name:15} | {rates[0]:8,.0f} | {rates[1]:5,.0f} | {spread:20} |", flush=True)
     megabytes = [measure_memory(side, folder, images, batch_size) for side in PREPARE]
     print(f"\nPeak memory, MB: Epochlab {megabytes[0]:,.0f}, old {megabytes[1]:,.0f}")
@@ -179,10 +175,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", choices=PREPARE, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    schema = runpy.run_path(str(SCRIPT))["CatsDogsExperiment"]
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.folder if arguments.memory else Path(name) / "images"
-        config = load_config(schema, CONFIG, [f"data.path={folder}"]).config
+        _, config = load_experiment("cats_dogs_augmented", [f"data.path={folder}"])
         prepare_tensorflow(config.training, config.seed)
         if arguments.memory:
             steps = count_steps(arguments.images, arguments.batch_size)

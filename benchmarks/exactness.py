@@ -15,14 +15,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from timing import script_command, time_other
+from timing import epoch_seconds, median_and_range, script_command, time_other, trained_run
 
 SHORT = ("data.limit=2000", "training.epochs=2")
 # Each is trained for about ten seconds an epoch here.
@@ -35,14 +34,7 @@ COSTS = {
 
 def train(experiment: str, settings: Sequence[str], prefix: Sequence[str] = (), **variables: str):
     """Trains in a process of its own and returns what identifies the result: weights, history."""
-    with tempfile.TemporaryDirectory() as out:
-        subprocess.run(
-            [*prefix, *script_command(experiment, settings, out)],
-            check=True,
-            capture_output=True,
-            env=os.environ | variables,
-        )
-        (run,) = Path(out).glob("*/*")
+    with trained_run(experiment, settings, prefix, **variables) as run:
         rows = (run / "history.csv").read_text().splitlines()
         sha256 = json.loads((run / "metrics.json").read_text())["weights_sha256"]
         return sha256, tuple(row.rpartition(",")[0] for row in rows)
@@ -113,10 +105,7 @@ def cost(arguments: argparse.Namespace) -> None:
             shares.append(exact["epoch"] / loose["epoch"] - 1)
             savings.append(exact["saving"] / exact["epoch"])
         together = [one + other for one, other in zip(shares, savings, strict=True)]
-        columns = [
-            f"{statistics.median(values):.1%} ({min(values):.1%} to {max(values):.1%})"
-            for values in (shares, savings, together)
-        ]
+        columns = [median_and_range(values, ".1%") for values in (shares, savings, together)]
         print(
             f"| {experiment} | {statistics.median(epochs):.1f} | {' | '.join(columns)} |",
             flush=True,
@@ -125,7 +114,6 @@ def cost(arguments: argparse.Namespace) -> None:
 
 def one_run(experiment: str, settings: Sequence[str]) -> None:
     """Trains in this process and prints the median seconds of an epoch and of saving its state."""
-    import csv
     import runpy
     import time
 
@@ -148,12 +136,10 @@ def one_run(experiment: str, settings: Sequence[str]) -> None:
         except SystemExit as finished:
             if finished.code:
                 raise
-        (history,) = Path(out).glob("*/*/history.csv")
-        with history.open() as rows:
-            epochs = [float(row["seconds"]) for row in csv.DictReader(rows)]
-    # The first epoch traces and compiles.
+        (run,) = Path(out).glob("*/*")
+        epochs = epoch_seconds(run)
     middle = statistics.median
-    print(json.dumps({"epoch": middle(epochs[1:]), "saving": middle(seconds[1:])}))
+    print(json.dumps({"epoch": middle(epochs), "saving": middle(seconds[1:])}))
 
 
 def main() -> None:

@@ -11,10 +11,9 @@ import argparse
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-from timing import script_command
+from timing import measure_process, script_command
 
 
 def make_files(root: Path, count: int) -> None:
@@ -42,12 +41,7 @@ def run_script(data: Path, out: str, cache_limit: float) -> tuple[float, float]:
         "training.steps_per_epoch=20",
     )
     command = script_command("cats_dogs_baseline", settings, out)
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the script failed with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9
+    return measure_process(command, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import argparse
 import json
 import statistics
 
-from timing import ROOT, epoch_clock, time_other, time_script
+from timing import epoch_clock, load_experiment, median_and_range, time_other, time_script
 
 NETWORKS = ("lenet_mnist", "convnet_mnist", "mlp_mnist_relu", "convnet_deep_head_mnist")
 
@@ -25,27 +25,14 @@ def time_epochlab(network: str, images: int, epochs: int, overrides: list[str]) 
 
 def run_plain(network: str, images: int, epochs: int) -> None:
     """Trains as a tutorial does, on float32 arrays, and prints the seconds of each epoch."""
-    import runpy
-
     import numpy as np
 
-    from epochlab.config import load_config
     from epochlab.data.mnist import load_mnist
     from epochlab.models.layers import SCALINGS
     from epochlab.optimizers import build_optimizer
-    from epochlab.session import ExperimentConfig
 
-    script = runpy.run_path(str(ROOT / "scripts" / f"{network}.py"))
-    (schema,) = (
-        value
-        for value in script.values()
-        if isinstance(value, type)
-        and issubclass(value, ExperimentConfig)
-        and value is not ExperimentConfig
-    )
+    script, config = load_experiment(network, [f"data.limit={images}"])
     (build,) = (value for name, value in script.items() if name.startswith("build_"))
-    overrides = [f"data.limit={images}"]
-    config = load_config(schema, ROOT / "configs" / f"{network}.yaml", overrides).config
     data = load_mnist(config.data)
     scale, offset = SCALINGS[config.model.scaling]
 
@@ -103,7 +90,7 @@ def main() -> None:
             )
         columns = [f"{statistics.median(side):,.0f}" for side in zip(*rates, strict=True)]
         ratios = [ours / plain for ours, plain in rates]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        spread = median_and_range(ratios)
         print(f"| `{network}` | {' | '.join(columns)} | {spread} |", flush=True)
 
 

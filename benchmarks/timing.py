@@ -1,12 +1,15 @@
-"""What several benchmarks do: time the epochs of a script, and of other code, in processes."""
+"""What several benchmarks do: run scripts and other code in processes, time them, say it."""
 
 import csv
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -18,13 +21,78 @@ def script_command(experiment: str, settings: Sequence[str], out: str) -> list[s
     return command + [word for setting in settings for word in ("--set", setting)]
 
 
-def time_script(experiment: str, settings: Sequence[str]) -> list[float]:
-    """Returns the seconds of each epoch but the first, as the run's `history.csv` has them."""
+def load_experiment(experiment: str, settings: Sequence[str]):
+    """Returns the names in an experiment's script, and its shipped config with `settings`."""
+    import runpy
+
+    from epochlab.config import load_config
+    from epochlab.session import ExperimentConfig
+
+    script = runpy.run_path(str(ROOT / "scripts" / f"{experiment}.py"))
+    (schema,) = (
+        value
+        for value in script.values()
+        if isinstance(value, type)
+        and issubclass(value, ExperimentConfig)
+        and value is not ExperimentConfig
+    )
+    return script, load_config(schema, ROOT / "configs" / f"{experiment}.yaml", settings).config
+
+
+@contextmanager
+def trained_run(
+    experiment: str, settings: Sequence[str], prefix: Sequence[str] = (), **variables: str
+) -> Iterator[Path]:
+    """Runs a script to its end and gives the folder of its run, which then goes away.
+
+    Args:
+        experiment: The name of the script.
+        settings: KEY=VALUE each.
+        prefix: A command to run it under.
+        variables: Changes of the process's environment.
+    """
     with tempfile.TemporaryDirectory() as out:
-        subprocess.run(script_command(experiment, settings, out), check=True, capture_output=True)
-        (history,) = Path(out).glob("*/*/history.csv")
-        with history.open() as rows:
-            return [float(row["seconds"]) for row in csv.DictReader(rows)][1:]
+        subprocess.run(
+            [*prefix, *script_command(experiment, settings, out)],
+            check=True,
+            capture_output=True,
+            env=os.environ | variables,
+        )
+        (run,) = Path(out).glob("*/*")
+        yield run
+
+
+def epoch_seconds(run: Path) -> list[float]:
+    """Returns the seconds of each epoch but the first, as the run's `history.csv` has them."""
+    with (run / "history.csv").open() as rows:
+        return [float(row["seconds"]) for row in csv.DictReader(rows)][1:]
+
+
+def time_script(experiment: str, settings: Sequence[str]) -> list[float]:
+    """Returns the seconds of each epoch but the first."""
+    with trained_run(experiment, settings) as run:
+        return epoch_seconds(run)
+
+
+def measure_process(command: Sequence[str], **options) -> tuple[float, float]:
+    """Runs a command and returns its seconds and its peak memory in GB.
+
+    Args:
+        command: The command; if it fails, so does this process.
+        options: For `subprocess.Popen`.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, **options)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command[1]} ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9
+
+
+def median_and_range(values: Sequence[float], form: str = ".2f") -> str:
+    """Returns `median (least to largest)`, each in the format `form`."""
+    middle = statistics.median(values)
+    return f"{middle:{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def time_other(file: str, *arguments: str) -> list[float]:

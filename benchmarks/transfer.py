@@ -18,21 +18,21 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from timing import ROOT, script_command, time_other, time_script
+from timing import (
+    load_experiment,
+    measure_process,
+    median_and_range,
+    script_command,
+    time_other,
+    time_script,
+)
 
 TRAINING_IMAGES, VALIDATION_IMAGES, TEST_IMAGES, EPOCHS = 42_000, 18_000, 10_000, 10
-
-
-def median_and_range(values: Sequence[float], form: str = ".2f") -> str:
-    """Returns `median (least to largest)`."""
-    middle = statistics.median(values)
-    return f"{middle:{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def feature_pass(arguments: argparse.Namespace) -> None:
@@ -57,24 +57,20 @@ def feature_pass(arguments: argparse.Namespace) -> None:
 
 def one_feature_pass(weights: str, data: str, precision: str, rounds: int) -> None:
     """Prints, per round, the seconds of feature pass, `predict` and second use of 400 images."""
-    import runpy
     from dataclasses import replace
 
     import numpy as np
 
-    from epochlab.config import load_config
     from epochlab.data.directory import load_directory
     from epochlab.features import compute_features
     from epochlab.models.transfer import build_transfer_model
     from epochlab.process import prepare_tensorflow
 
-    script = runpy.run_path(str(ROOT / "scripts" / "cats_dogs_vgg16_features.py"))
-    config = load_config(
-        script["TransferExperiment"],
-        ROOT / "configs" / "cats_dogs_vgg16_features.yaml",
-        [f"data.path={data}", f"model.weights={weights}", "data.limit=400",
-         f"features.precision={precision}", f"training.precision={precision}"],
-    ).config  # fmt: skip
+    settings = [
+        f"data.path={data}", f"model.weights={weights}", "data.limit=400",
+        f"features.precision={precision}", f"training.precision={precision}",
+    ]  # fmt: skip
+    _, config = load_experiment("cats_dogs_vgg16_features", settings)
     prepare_tensorflow(config.training, config.seed)
     images = load_directory(config.data)
     model = build_transfer_model(config.model, images.image_shape, 2, config.seed)
@@ -142,22 +138,17 @@ def mnist(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
             settings = [f"model.weights={arguments.weights}", *arguments.set]
-            started = time.perf_counter()
-            process = subprocess.Popen(
+            ours, our_peak = measure_process(
                 script_command("vgg16_mnist", settings, folder),
                 stdout=sys.stderr,
                 env=os.environ | {"EPOCHLAB_CACHE": folder},
             )
-            _, status, used = os.wait4(process.pid, 0)
-            ours = time.perf_counter() - started
-        if status != 0:
-            sys.exit(f"vgg16_mnist ended with {os.waitstatus_to_exitcode(status)}")
         *article, peak = time_other(
             __file__, "article-mnist", arguments.weights, str(arguments.images)
         )
         ratios.append(sum(article) / ours)
         print(
-            f"ours {ours:.0f} s, peak {used.ru_maxrss * 1024 / 1e9:.2f} GB; article "
+            f"ours {ours:.0f} s, peak {our_peak:.2f} GB; article "
             f"{sum(article):.0f} s (prepare, train, watch, test: "
             f"{', '.join(f'{part:.0f}' for part in article)}), peak {peak:.2f} GB",
             flush=True,
