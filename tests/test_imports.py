@@ -33,7 +33,8 @@ ALLOWED = {
     "run_lock": {"errors"},
     "session_records": {"errors", "history", "runs"},
     "reproduction": {"history", "runs", "session_records"},
-    "checkpoint": {"errors", "files", "hashing", "history"},
+    "training_state": {"errors"},
+    "checkpoint": {"errors", "files", "hashing", "history", "training_state"},
 }
 FRAME = {"experiment", "session", "resuming", "cli", "commands"}
 

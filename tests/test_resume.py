@@ -25,7 +25,7 @@ from epochlab.runs import Run, create_run
 from epochlab.session_records import describe_session
 from epochlab.training import compile_classifier, fit
 
-ENVIRONMENT = {"command": [], "git": None, "versions": {}}
+ENVIRONMENT = {"started": "2026-11-22T20:00:00+00:00", "command": [], "git": None, "versions": {}}
 
 
 def new_run(folder: Path) -> Run:

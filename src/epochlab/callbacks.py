@@ -20,11 +20,12 @@ from epochlab.checkpoint import (
     keep_best,
     save_checkpoint,
 )
-from epochlab.errors import DivergedError
+from epochlab.errors import DIVERGED_REMEDY, DivergedError
 from epochlab.history import Epoch, find_best_epoch, should_stop
 from epochlab.runs import Run
 from epochlab.stop_request import StopRequest
 from epochlab.training_config import TrainingConfig
+from epochlab.training_state import first_not_finite, read_state
 
 
 class Stopped(KeyboardInterrupt):
@@ -113,11 +114,12 @@ class EpochRecorder(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         step = self.first_step + batch + 1
         if not math.isfinite(loss):
+            bad = first_not_finite(self.model, read_state(self.model))
             raise DivergedError(
                 f"{self.run.path}: the loss is {loss} in epoch {len(self.history) + 1}, by step "
-                f"{step}, at learning rate {self._learning_rate():.3g}{self._not_finite()}; "
-                f"{len(self.history)} whole epochs are kept; "
-                "give a lower training.optimizer.learning_rate, or another model.scaling"
+                f"{step}, at learning rate {self._learning_rate():.3g}"
+                f"{f', first of the weights {bad}' if bad else ''}; "
+                f"{len(self.history)} whole epochs are kept; {DIVERGED_REMEDY}"
             )
         now = time.perf_counter()
         due = self.request.signal_name is not None or now - self.saved > self.save_seconds
@@ -178,13 +180,6 @@ class EpochRecorder(keras.callbacks.Callback):
     def _stop_if_asked(self) -> None:
         if self.request.signal_name is not None:
             raise Stopped(f"{self.request.signal_name} at {self.progress.place}")
-
-    def _not_finite(self) -> str:
-        """Returns which weights are no longer finite, for an error message."""
-        for variable in self.model.trainable_variables:
-            if not bool(keras.ops.all(keras.ops.isfinite(variable))):
-                return f", first of the weights {variable.path}"
-        return ""
 
     def _learning_rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epochlab.errors import DivergedError, RunError
+from epochlab.errors import DIVERGED_REMEDY, DivergedError, RunError
 from epochlab.files import make_folder, replace_file
 from epochlab.hashing import arrays_sha256
 from epochlab.history import Epoch, format_place
 from epochlab.lazy_import import lazy_import
+from epochlab.training_state import first_not_finite, put_back, read_state
 
 if TYPE_CHECKING:
     import zipfile
@@ -78,9 +79,14 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
         EnvironmentFault: If there is no room for it, or the folder cannot be written.
     """
     make_folder(folder)
-    arrays = {name: np.asarray(variable) for name, variable in _named(STATE, _state(model))}
-    _check_finite(folder, model, arrays, progress)
-    arrays |= dict(_named(METRICS, progress.metrics))
+    state = read_state(model)
+    bad = first_not_finite(model, state)
+    if bad is not None:
+        raise DivergedError(
+            f"{folder.parent}: {bad} is no longer finite at {progress.place}; what was saved "
+            f"before is kept; {DIVERGED_REMEDY}"
+        )
+    arrays = dict(_named(STATE, state)) | dict(_named(METRICS, progress.metrics))
     arrays["header"] = _pack(
         {
             "format": FORMAT,
@@ -133,7 +139,7 @@ class Checkpoint:
             RunError: If the state is another model's.
         """
         if self.path is not None:
-            _put_back(self.path, model, self.state)
+            put_back(model, self.state, self.path)
 
 
 def read_newest(folder: Path) -> Checkpoint:
@@ -162,7 +168,7 @@ def read_newest(folder: Path) -> Checkpoint:
     return Checkpoint(None, Progress())
 
 
-def _named(kind: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _named(kind: str, values: "Iterable[np.ndarray]") -> "Iterator[tuple[str, np.ndarray]]":
     """Gives each value of a kind its name in the file, in order."""
     return ((f"{kind}-{position:05d}", value) for position, value in enumerate(values))
 
@@ -170,21 +176,6 @@ def _named(kind: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 def _arrays(kind: str, arrays: "Mapping[str, np.ndarray]") -> "list[np.ndarray]":
     """Returns what `_named` named."""
     return [arrays[name] for name in sorted(arrays) if name.startswith(kind)]
-
-
-def _check_finite(
-    folder: Path,
-    model: "keras.Model",
-    arrays: "Mapping[str, np.ndarray]",
-    progress: Progress,
-) -> None:
-    for variable, array in zip(_state(model), arrays.values(), strict=True):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DivergedError(
-                f"{folder.parent}: {variable.path} is no longer finite at {progress.place}; what "
-                "was saved before is kept; give a lower training.optimizer.learning_rate, or "
-                "another model.scaling"
-            )
 
 
 def keep_best(path: Path) -> None:
@@ -202,21 +193,6 @@ def restore_best(folder: Path, model: "keras.Model") -> None:
     path = folder / BEST
     if path.exists():
         _read(path).restore(model)
-
-
-def _state(model: "keras.Model") -> list[Any]:
-    """Returns every variable that the next epoch depends on, always in the same order.
-
-    By position, not by name: Keras numbers the names of optimizers and seed generators by what the
-    process has made before. Metrics start from zero in every epoch, so they are apart.
-    """
-    # The optimizer's slots exist only once it is built; until then they would be missing here.
-    model.optimizer.build(model.trainable_variables)
-    return [
-        *model.trainable_variables,
-        *model.non_trainable_variables,  # moving averages, counters of the random generators
-        *model.optimizer.variables,
-    ]
 
 
 def _read(path: Path) -> Checkpoint:
@@ -248,21 +224,3 @@ def _pack(value: Any) -> "np.ndarray":
 
 def _unpack(array: "np.ndarray") -> Any:
     return json.loads(array.tobytes())
-
-
-def _put_back(path: Path, model: "keras.Model", saved: "Sequence[np.ndarray]") -> None:
-    variables = _state(model)
-    differing = [
-        f"{variable.path} is {variable.shape}, there {array.shape}"
-        for variable, array in zip(variables, saved, strict=False)
-        if (tuple(variable.shape), str(variable.dtype)) != (array.shape, array.dtype.name)
-    ]
-    if len(variables) != len(saved):
-        differing.append(f"the model has {len(variables)} variables, there are {len(saved)}")
-    if differing:
-        raise RunError(
-            f"{path}: does not fit the model that config.yaml describes: {'; '.join(differing)}; "
-            "bring back the config.yaml that the run began with, or start a new run"
-        )
-    for variable, array in zip(variables, saved, strict=True):
-        variable.assign(array)

@@ -31,11 +31,13 @@ def describe_environment(script: Path) -> dict[str, Any]:
     """
     versions = {"epochlab": epochlab.__version__, "python": platform.python_version()}
     versions |= {name: _version(name) for name in PACKAGES}
+    cpu = _first_cpu()
+    flags = cpu.get("flags") or cpu.get("Features") or ""
     return {
         "versions": versions,
         "platform": platform.platform(),
-        "cpu": _cpu_line("model name") or platform.processor() or platform.machine(),
-        "cpu_features": " ".join(filter(FEATURES.search, sorted(_cpu_flags()))),
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu_features": " ".join(filter(FEATURES.search, sorted(flags.split()))),
         "cpus_available": count_cpus(),
         **_tensorflow_settings(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
@@ -64,17 +66,13 @@ def count_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _cpu_line(label: str) -> str:
-    """Returns what the system says of its first CPU under `label`; nothing if it says nothing."""
+def _first_cpu() -> dict[str, str]:
+    """Returns what the system says of its first CPU, by label; nothing if it says nothing."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.partition(":")[0].strip() == label:
-                return line.partition(":")[2].strip()
-    return ""
-
-
-def _cpu_flags() -> list[str]:
-    return (_cpu_line("flags") or _cpu_line("Features")).split()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+        pairs = (line.partition(":") for line in text.splitlines())
+        return {label.strip(): value.strip() for label, _, value in pairs}
+    return {}
 
 
 def _code_sha256(script: Path) -> str:

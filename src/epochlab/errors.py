@@ -35,6 +35,9 @@ class EnvironmentFault(EpochlabError):
     exit_code = 5
 
 
+DIVERGED_REMEDY = "give a lower training.optimizer.learning_rate, or another model.scaling"
+
+
 class DivergedError(EpochlabError):
     """Training produced a loss that is not finite."""
 

@@ -11,6 +11,7 @@ from epochlab.files import MACHINE_FAULTS
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -20,11 +21,7 @@ def exit_codes() -> Iterator[None]:
     Anything else is a defect of Epochlab and keeps its traceback.
     """
     # As Ctrl-C; but what `nohup` has made this process ignore, stays ignored.
-    taken = [
-        number
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) == signal.SIG_DFL
-    ]
+    taken = [number for number in STOP_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
     for number in taken:
         signal.signal(number, _interrupt)
     try:
@@ -33,7 +30,7 @@ def exit_codes() -> Iterator[None]:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         # The end is under way; a second Ctrl-C is not to break it off with a traceback.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         sys.exit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as error:

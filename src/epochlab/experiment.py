@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from epochlab.config import LoadedConfig, load_config
-from epochlab.environment import count_cpus
 from epochlab.errors import ConfigError
 from epochlab.exits import exit_codes
 from epochlab.files import check_writable
@@ -50,8 +49,11 @@ def _start_session(
             f"got {loaded.config.experiment}; run scripts/{loaded.config.experiment}.py, or "
             "give the config of this experiment"
         )
-    own = loaded.config if not arguments.set else load_config(schema, config_path).config
-    if resumed is not None and resumed.is_finished and loaded.config == own:
+    if (
+        resumed is not None
+        and resumed.is_finished
+        and (not arguments.set or loaded.config == load_config(schema, config_path).config)
+    ):
         print("this run is finished already; nothing is left to do")
         print_place(resumed)
         return None
@@ -85,6 +87,8 @@ def _open_resumed(arguments: argparse.Namespace) -> Run | None:
 
 def _fix_threads(loaded: LoadedConfig[Config]) -> LoadedConfig[Config]:
     """Puts the number of CPUs where the config leaves the number of threads open."""
+    from epochlab.environment import count_cpus  # slow to load, so only when needed
+
     training: TrainingSettings = dict(loaded.config)["training"]
     if training.threads is not None:
         return loaded

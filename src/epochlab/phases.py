@@ -17,11 +17,11 @@ from epochlab.models.transfer import TransferConfig, TransferModel, build_transf
 from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
 from epochlab.session_records import begin_at
-from epochlab.stop_request import stop_requests
 from epochlab.training import (
     compile_classifier,
     count_epoch_steps,
     keep_weights,
+    recording_after,
     run_epochs,
 )
 from epochlab.training_config import PhaseConfig, TrainingSettings
@@ -97,8 +97,6 @@ class TransferTraining:
             DivergedError: If the loss is not finite.
             RunError: If the run's checkpoints cannot be used.
         """
-        from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
-
         self._record_backbone(run)
         checkpoint = read_newest(run.checkpoints)
         progress = checkpoint.progress
@@ -114,18 +112,15 @@ class TransferTraining:
                     continue
                 config = phase.of(self.settings)
                 model, data = self._prepare(self.phases[:number])
-                steps = count_epoch_steps(config, data)
-                cosine_steps = phase.epochs * steps if phase.schedule == "cosine" else None
+                steps = phase.epochs * count_epoch_steps(config, data)
+                cosine_steps = steps if phase.schedule == "cosine" else None
                 compile_classifier(model, config, cosine_steps=cosine_steps)
                 if number == begun:
                     checkpoint.restore(model)
                 else:
                     starts.append(len(progress.history) + 1)
                 augment = self.augment if data is self.data else None
-                with stop_requests() as request:
-                    recorder = EpochRecorder(run, config, progress, steps, request)
-                    if number == begun:
-                        recorder.catch_up(checkpoint)
+                with recording_after(checkpoint, data, config, run) as recorder:
                     run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
                 keep_weights(model, config, run)
         if self.features.save_parts and data is not self.data:

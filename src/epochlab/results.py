@@ -100,8 +100,7 @@ def save_model(path: Path, model: "keras.Model", probes: "np.ndarray") -> None:
     Raises:
         RunError: If the model that `keras.models.load_model` returns predicts otherwise.
     """
-    with _quiet_keras():
-        image = _h5_image(model)
+    image = _h5_image(model)
     with replace_file(path, size=len(image)) as beside, _quiet_keras():
         beside.write_bytes(image)
         loaded = keras.models.load_model(beside)
@@ -125,7 +124,10 @@ def _h5_image(model: "keras.Model") -> bytes:
     import h5py
     from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
 
-    with h5py.File("model.h5", "w", driver="core", backing_store=False) as opened:
+    with (
+        _quiet_keras(),
+        h5py.File("model.h5", "w", driver="core", backing_store=False) as opened,
+    ):
         save_model_to_hdf5(model, opened)
         opened.flush()
         return opened.id.get_file_image()

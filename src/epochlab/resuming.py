@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from epochlab.config import Section, dump_config
 from epochlab.data_records import FILES, changed_files, format_hashes
-from epochlab.environment import describe_environment
 from epochlab.errors import RunError
 from epochlab.files import remove_temporary, write_text
 from epochlab.runs import Run
@@ -39,6 +38,8 @@ def begin_session(
     Raises:
         RunError: If something has changed and that is not allowed.
     """
+    from epochlab.environment import describe_environment  # slow to load, so only when needed
+
     left = remove_temporary(run.path)
     if left:
         names = ", ".join(path.name for path in left)

@@ -1,14 +1,14 @@
 """The pictures of a training in its run folder."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from epochlab.checkpoint import Progress
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import augmented_examples
 from epochlab.data.images import ImageData
 from epochlab.errors import EnvironmentFault
-from epochlab.history import History, find_best_epoch
+from epochlab.history import find_best_epoch
 from epochlab.plots import plot_augmentation, plot_curve
 from epochlab.runs import Run
 
@@ -35,13 +35,14 @@ def drawing_curves(run: Run, progress: Progress) -> Iterator[None]:
     except BaseException:
         # What went wrong in the block is what there is to say, a full disk, for example.
         with contextlib.suppress(OSError, EnvironmentFault):
-            draw_curves(run, progress.history, progress.phase_starts)
+            _draw_curves(run, progress)
         raise
-    draw_curves(run, progress.history, progress.phase_starts)
+    _draw_curves(run, progress)
 
 
-def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) -> None:
+def _draw_curves(run: Run, progress: Progress) -> None:
     """Draws `accuracy.png` and `loss.png`, if there is an epoch to draw."""
+    history = progress.history
     if not history:
         return
     best_epoch = find_best_epoch(history)
@@ -53,7 +54,7 @@ def draw_curves(run: Run, history: History, phase_starts: Sequence[int] = ()) ->
             [getattr(row, metric) for row in history],
             None if None in validation else validation,
             best_epoch=best_epoch,
-            phase_starts=phase_starts,
+            phase_starts=progress.phase_starts,
             title=f"{run.path.parent.name}, {run.path.name}",
             provenance=run.provenance(best_epoch),
         )

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from epochlab.config import LoadedConfig, Section, describe_config, dump_config
 from epochlab.data_records import FILES, describe_data, format_hashes
-from epochlab.environment import describe_environment
 from epochlab.errors import EnvironmentFault, EpochlabError
 from epochlab.files import format_json
 from epochlab.resuming import begin_session
@@ -113,13 +112,15 @@ class Session(Generic[Config]):
                 yield run
 
     def _create_run(self, data: "ImageData") -> Run:
+        from epochlab.environment import describe_environment  # slow to load, so only when needed
+
         config = self.config
-        environment = describe_environment(self.script)
-        session = describe_session(config.model_dump(mode="json"), environment, data.describe())
+        environment, described = describe_environment(self.script), data.describe()
+        session = describe_session(config.model_dump(mode="json"), environment, described)
         records = {
             "config.yaml": dump_config(config),
             "environment.json": format_json(environment),
-            "data.json": format_json(data.describe()),
+            "data.json": format_json(described),
             SESSIONS: format_json({"sessions": [session]}),
         }
         if data.file_hashes:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from epochlab.errors import RunError
@@ -56,7 +55,7 @@ def describe_session(
         data: As `data.json` has it.
     """
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": environment["started"],
         "command": environment["command"],
         "from": format_place(0, 0),
         "changes": {},

@@ -8,9 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from epochlab.exits import EXIT_INTERRUPTED
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from epochlab.exits import EXIT_INTERRUPTED, STOP_SIGNALS
 
 
 class StopRequest:
@@ -49,7 +47,7 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    watched = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    watched = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     # A handler must be there for Python to write the signal's number to the file descriptor.

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from epochlab.checkpoint import read_newest, restore_best
+from epochlab.checkpoint import Checkpoint, read_newest, restore_best
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import (
     count_steps,
@@ -184,16 +184,35 @@ def recording(
         run: The run to record in.
         metrics: What gives an epoch's means, or None for the model's own metrics.
     """
-    from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
-
     checkpoint = read_newest(run.checkpoints)
     checkpoint.restore(model)
     progress = checkpoint.progress
     progress.phase_starts = progress.phase_starts or [1]
     begin_at(run, progress.place)
+    with (
+        drawing_curves(run, progress),
+        recording_after(checkpoint, data, config, run, metrics) as recorder,
+    ):
+        yield recorder
+
+
+@contextlib.contextmanager
+def recording_after(
+    checkpoint: Checkpoint,
+    data: ImageData,
+    config: TrainingConfig,
+    run: Run,
+    metrics: "Sequence[keras.Metric] | None" = None,
+) -> "Iterator[EpochRecorder]":
+    """Gives the callback that records what comes after `checkpoint`; arguments as for `recording`.
+
+    In the block a signal to stop is taken between steps.
+    """
+    from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
+
     steps = count_epoch_steps(config, data)
-    with drawing_curves(run, progress), stop_requests() as request:
-        recorder = EpochRecorder(run, config, progress, steps, request, metrics)
+    with stop_requests() as request:
+        recorder = EpochRecorder(run, config, checkpoint.progress, steps, request, metrics)
         recorder.catch_up(checkpoint)
         yield recorder
 
