@@ -4,7 +4,7 @@ Small runs are cut off and resumed, and each has to end as one that nothing dist
 weights, history, predictions and pictures, and no file too many. What only a power cut could lose
 is not tried: the machine stays up, so what was written stays written.
 
-    python benchmarks/crashes.py random --kills 200   # at random moments of real processes
+    python benchmarks/crashes.py random --kills 200   # at random moments, each resumed to the end
     python benchmarks/crashes.py operations           # at every file operation (Linux, C compiler)
     python benchmarks/crashes.py full-disk            # no space left, from each write on
 """
@@ -71,7 +71,9 @@ def kill_at_random(folder: Path, arguments: argparse.Namespace) -> dict[str, lis
             experiment = SHARES[number % len(SHARES)]
             course = Course(tasks[experiment], folder / str(number), references[experiment])
             moments = random.Random(f"{arguments.seed}/{number}")
-            seconds[experiment] = kill_often(course, kills, seconds[experiment], moments)
+            seconds[experiment] = kill_often(
+                course, kills, seconds[experiment], moments, arguments.kills_per_run
+            )
             course.clear()
             courses.append(course)
         return courses
@@ -86,7 +88,9 @@ def kill_at_random(folder: Path, arguments: argparse.Namespace) -> dict[str, lis
         return {"random": list(courses)}
 
 
-def kill_often(course: Course, kills: Kills, seconds: float, moments: random.Random) -> float:
+def kill_often(
+    course: Course, kills: Kills, seconds: float, moments: random.Random, most: int
+) -> float:
     """Kills one process of a run after the other, until one comes through or no kill is left.
 
     Args:
@@ -94,12 +98,13 @@ def kill_often(course: Course, kills: Kills, seconds: float, moments: random.Ran
         kills: How many kills are left.
         seconds: How long an undisturbed process takes; each kill comes within that time.
         moments: The generator of the moments.
+        most: How many kills this run gets at most.
 
     Returns:
         How long an undisturbed process takes, as seen now.
     """
     while not course.is_over:
-        if not kills.take():
+        if course.counts["cut off"] == most or not kills.take():
             course.note(run_process(course.command()))
             continue
         moment = moments.uniform(0, seconds)
@@ -149,6 +154,7 @@ def read_arguments() -> argparse.Namespace:
         mode.add_argument("--workers", type=int, default=2, help="runs side by side")
         if name == "random":
             mode.add_argument("--kills", type=int, default=200)
+            mode.add_argument("--kills-per-run", type=int, default=1, help="at most (default: 1)")
             mode.add_argument("--seed", type=int, default=1, help="seed of the moments")
             mode.add_argument("--epochs", type=int, default=10)
         else:

@@ -33,6 +33,7 @@ ALLOWED = {
     "run_lock": {"errors"},
     "session_records": {"errors", "history", "runs"},
     "reproduction": {"history", "runs", "session_records"},
+    "recorded_runs": {"config", "errors", "history", "run_lock", "runs", "session_records"},
     "training_state": {"errors"},
     "checkpoint": {"errors", "files", "hashing", "history", "training_state"},
 }

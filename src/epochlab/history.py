@@ -67,14 +67,31 @@ def read_history(path: Path) -> list[Epoch]:
     Raises:
         RunError: If the file is missing, damaged or another table.
     """
+    history, problem = read_whole_rows(path)
+    if problem is not None:
+        raise RunError(problem)
+    return history
+
+
+def read_whole_rows(path: Path) -> tuple[list[Epoch], str | None]:
+    """Reads a history as far as it is whole.
+
+    Returns:
+        The epochs before the first damaged row, and what is wrong there, or None.
+    """
+    history: list[Epoch] = []
     try:
         with path.open(encoding="utf-8", newline="") as opened:
-            header, *rows = csv.reader(opened)
-        if tuple(header) != COLUMNS:
-            raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(COLUMNS)}")
-        return [_parse_row(*row) for row in rows]
+            rows = csv.reader(opened)
+            header = tuple(next(rows, ()))
+            if header != COLUMNS:
+                raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(COLUMNS)}")
+            for row in rows:
+                history.append(_parse_row(*row))
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise RunError(f"{path}: cannot be read ({error}); the run folder is damaged") from error
+        problem = f"{path}: cannot be read beyond epoch {len(history)} ({error}); it is damaged"
+        return history, problem
+    return history, None
 
 
 def _parse_row(epoch: str, *texts: str) -> Epoch:

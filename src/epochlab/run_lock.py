@@ -49,6 +49,18 @@ def lock_run(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def is_locked(folder: Path) -> bool:
+    """Tells whether a process of this host is at work in the run at `folder`."""
+    try:
+        with (folder / LOCK).open(encoding="utf-8") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _locked(path: Path) -> IO[str]:
     """Opens and locks the file at `path`.
 
