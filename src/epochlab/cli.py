@@ -6,7 +6,16 @@ from typing import NoReturn
 
 import typer
 
-from epochlab.commands import cache, check_data, predict, prepare, reproduce, resume
+from epochlab.commands import (
+    cache,
+    check_data,
+    compare,
+    predict,
+    prepare,
+    reproduce,
+    resume,
+    whence,
+)
 from epochlab.commands.apps import make_app
 from epochlab.exits import EXIT_INTERRUPTED, EXIT_USAGE, exit_codes, fail
 
@@ -17,6 +26,8 @@ app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
+app.command("compare")(compare.compare)
+app.command("whence")(whence.whence)
 
 
 def main() -> NoReturn:

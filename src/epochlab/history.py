@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,28 @@ def find_best_epoch(history: History) -> int | None:
         if row.val_loss is not None and math.isfinite(row.val_loss)
     ]
     return min(losses)[1] if losses else None
+
+
+def find_overfitting(history: History) -> int | None:
+    """Returns the epoch from which the network only learns its training images by heart.
+
+    That is the first epoch after the best one from which on, to the end and for at least three
+    epochs, the validation loss stays above the best by more than it usually changes from one
+    epoch to the next (the median), while the training loss ends below what it was in the best
+    epoch. None if there is no such epoch.
+    """
+    best = find_best_epoch(history)
+    if best is None or not history[-1].loss < history[best - 1].loss:
+        return None
+    losses = [row.val_loss if row.val_loss is not None else math.inf for row in history]
+    changes = sorted(abs(after - before) for before, after in pairwise(losses))
+    if not changes:
+        return None
+    limit = losses[best - 1] + changes[len(changes) // 2]
+    start = len(history)
+    while start > best and losses[start - 1] > limit:
+        start -= 1
+    return start + 1 if len(history) - start >= 3 else None
 
 
 def should_stop(history: History, patience: int, min_delta: float) -> bool:

@@ -36,6 +36,7 @@ def plot_curve(
     validation: Sequence[float] | None,
     *,
     best_epoch: int | None,
+    overfitting: int | None = None,
     phase_starts: Sequence[int] = (),
     title: str,
     provenance: Mapping[str, str],
@@ -53,6 +54,7 @@ def plot_curve(
         validation: As many values, or None if the run has no validation.
         best_epoch: The epoch to mark, from 1, or None. Its value is the validation's, or the
             training's if there is no validation.
+        overfitting: The epoch from which on the picture says that the network overfits, or None.
         phase_starts: The first epoch of each phase, from 1. A line stands before each but epoch 1.
         title: The heading.
         provenance: Where the picture comes from: the PNG's text fields.
@@ -81,6 +83,10 @@ def plot_curve(
         if best_epoch is not None:
             name = "validation" if "validation" in lines else "training"
             _mark_best_epoch(axes, metric, name, best_epoch, float(lines[name][best_epoch - 1]))
+        if overfitting is not None:
+            label = f"overfitting from epoch {overfitting}"
+            end = len(training) + 0.5
+            axes.axvspan(overfitting - 0.5, end, color="#F1F1F1", zorder=0, label=label)
         _add_legend(axes)
         figure.suptitle(title, x=0.01, ha="left")
 

@@ -8,7 +8,7 @@ from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import augmented_examples
 from epochlab.data.images import ImageData
 from epochlab.errors import EnvironmentFault
-from epochlab.history import find_best_epoch
+from epochlab.history import find_best_epoch, find_overfitting
 from epochlab.plots import plot_augmentation, plot_curve
 from epochlab.runs import Run
 
@@ -54,6 +54,7 @@ def _draw_curves(run: Run, progress: Progress) -> None:
             [getattr(row, metric) for row in history],
             None if None in validation else validation,
             best_epoch=best_epoch,
+            overfitting=find_overfitting(history),
             phase_starts=progress.phase_starts,
             title=f"{run.path.parent.name}, {run.path.name}",
             provenance=run.provenance(best_epoch),

@@ -5,7 +5,15 @@ from epochlab.config.loading import (
     Section,
     describe_config,
     dump_config,
+    list_settings,
     load_config,
 )
 
-__all__ = ["LoadedConfig", "Section", "describe_config", "dump_config", "load_config"]
+__all__ = [
+    "LoadedConfig",
+    "Section",
+    "describe_config",
+    "dump_config",
+    "list_settings",
+    "load_config",
+]

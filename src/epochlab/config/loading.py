@@ -94,6 +94,11 @@ def describe_config(loaded: LoadedConfig[Any]) -> str:
     )
 
 
+def list_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a config, as plain values, by their dotted keys."""
+    return {".".join(map(str, key)): value for key, value in _leaves(values)}
+
+
 def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
