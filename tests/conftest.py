@@ -4,14 +4,17 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from epochlab.config import load_config
+from epochlab.config import dump_config, load_config
+from epochlab.files import format_json
+from epochlab.history import Epoch
+from epochlab.runs import Run, create_run
 from epochlab.session import ExperimentConfig
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +85,52 @@ def make_photographs(root: Path, **counts: int) -> Path:
                 pixels[(slice(None),) * axis + (stripes,)] += 120
                 Image.fromarray(pixels).save(folder / f"{name}.{number}.jpg")
     return root
+
+
+def record_run(
+    out: Path,
+    *settings: str,
+    experiment: str = "lenet_mnist",
+    losses: Sequence[float] = (0.5, 0.3, 0.2),
+    val_losses: Sequence[float] | None = (0.5, 0.4, 0.3),
+    test_accuracy: float | None = 0.99,
+    data: str = "d" * 64,
+) -> Run:
+    """Writes the records of a run that nobody trained, in the form that a script leaves them.
+
+    Args:
+        out: Folder of all experiments' runs.
+        settings: What differs from the shipped YAML, as for `--set`.
+        experiment: Name of the experiment.
+        losses: Training loss of each epoch.
+        val_losses: Validation loss of each epoch, or None for no validation.
+        test_accuracy: None: the run is not finished.
+        data: Fingerprint of the data.
+    """
+    config = load_experiment(experiment, *settings)
+    environment = {
+        "versions": {"keras": "3.15.1"},
+        "git": {"commit": "c" * 40, "dirty": False},
+        "started": "2026-01-01T00:00:00+00:00",
+    }
+    ended = "finished" if test_accuracy is not None else "KeyboardInterrupt: SIGINT"
+    records = {
+        "config.yaml": dump_config(config),
+        "environment.json": format_json(environment),
+        "data.json": format_json({"sha256": data}),
+        "sessions.json": format_json({"sessions": [{"ended": ended}]}),
+    }
+    run = create_run(out, config.experiment, config.seed, records)
+    watched = val_losses or [None] * len(losses)
+    run.write_history(
+        [
+            Epoch(number, loss, 1 - loss / 2, watch, None if watch is None else 0.9, 0.001, 2.0)
+            for number, (loss, watch) in enumerate(zip(losses, watched, strict=True), 1)
+        ]
+    )
+    if test_accuracy is not None:
+        run.write_json("metrics.json", {"test": {"loss": 0.05, "accuracy": test_accuracy}})
+    return run
 
 
 @pytest.fixture

@@ -93,11 +93,10 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
 
 def read_figures(run: RecordedRun) -> dict[str, float | None]:
     """Returns the final figures of a run: of the test set, and of the epoch that was kept."""
-    metrics = run.metrics or {}
-    test = metrics.get("test") or {}
+    test = run.metrics["test"] if run.metrics else {}
     row = None
     if run.history:
-        best = run.best_epoch if (run.config.get("training") or {}).get("keep") == "best" else None
+        best = run.best_epoch if run.training.get("keep") == "best" else None
         row = run.history[(best or len(run.history)) - 1]
     return {
         "test.accuracy": test.get("accuracy"),

@@ -85,7 +85,7 @@ def _provenance(groups: Sequence[Group]) -> dict[str, str]:
 def _describe_run(run: RecordedRun) -> dict[str, str]:
     try:
         return run.run.provenance(run.best_epoch)
-    except (RunError, KeyError):  # its environment.json is damaged
+    except (RunError, LookupError, TypeError, AttributeError):  # its records are damaged
         return {"experiment": run.experiment, "run": run.run.path.name, "seed": str(run.seed)}
 
 

@@ -83,21 +83,31 @@ def read_whole_rows(path: Path) -> tuple[list[Epoch], str | None]:
     history: list[Epoch] = []
     try:
         with path.open(encoding="utf-8", newline="") as opened:
-            rows = csv.reader(opened)
-            header = tuple(next(rows, ()))
-            if header != COLUMNS:
-                raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(COLUMNS)}")
-            for row in rows:
-                history.append(_parse_row(*row))
+            lines = opened.read().splitlines(keepends=True)
+        # Of a number that was cut short, nothing else tells.
+        whole = [line for line in lines if line.endswith("\n")]
+        rows = csv.reader(whole)
+        header = tuple(next(rows, ()))
+        if header != COLUMNS:
+            raise ValueError(f"its columns are {', '.join(header)}, not {', '.join(COLUMNS)}")
+        for row in rows:
+            history.append(_parse_row(len(history) + 1, *row))
+        if len(whole) < len(lines):
+            raise ValueError("its last row has no end")
     except (OSError, ValueError, TypeError, csv.Error) as error:
         problem = f"{path}: cannot be read beyond epoch {len(history)} ({error}); it is damaged"
         return history, problem
     return history, None
 
 
-def _parse_row(epoch: str, *texts: str) -> Epoch:
+def _parse_row(expected: int, epoch: str, *texts: str) -> Epoch:
+    if epoch != str(expected):
+        raise ValueError(f"epoch {epoch} stands where {expected} belongs")
     values: list[Any] = [float(text) if text else None for text in texts]
-    return Epoch(int(epoch), *values)
+    row = Epoch(expected, *values)
+    if None in (row.loss, row.accuracy, row.learning_rate, row.seconds):
+        raise ValueError(f"epoch {epoch} lacks figures")
+    return row
 
 
 def find_best_epoch(history: History) -> int | None:

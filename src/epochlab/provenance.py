@@ -66,11 +66,6 @@ def _list_compared(text: str, outputs: Path) -> list[str]:
 def _list_fields(path: Path | None, outputs: Path, fields: Mapping[str, str]) -> list[str]:
     lines = [f"  {name:14}{value}" for name, value in fields.items()]
     return [*lines, f"  {'folder':14}{_find_folder(path, outputs, fields)}"]
-    try:
-        legend = json.loads(text)
-        return [f"  {label}: {', '.join(map(str, runs))}" for label, runs in dict(legend).items()]
-    except (ValueError, TypeError):
-        return [f"  comparison    {text}"]
 
 
 def _find_folder(path: Path | None, outputs: Path, fields: Mapping[str, str]) -> str:

@@ -53,6 +53,12 @@ class RecordedRun:
         return self.config.get("seed")
 
     @property
+    def training(self) -> Mapping[str, Any]:
+        """The config's `training` section; empty where there is none."""
+        section = self.config.get("training")
+        return section if isinstance(section, Mapping) else {}
+
+    @property
     def is_finished(self) -> bool:
         """Whether training, scoring and all records are complete and can be read."""
         return self.metrics is not None
@@ -65,11 +71,15 @@ class RecordedRun:
     @property
     def phase_starts(self) -> Sequence[int]:
         """The first epoch of each phase, from 1; only the first where early stopping moves them."""
-        phases = self.config.get("phases") or ()
+        phases = self.config.get("phases")
         starts = [1]
-        if (self.config.get("training") or {}).get("early_stopping") is None:
-            for phase in phases[:-1]:
-                starts.append(starts[-1] + phase["epochs"])
+        if not isinstance(phases, list) or self.training.get("early_stopping") is not None:
+            return starts
+        for phase in phases[:-1]:
+            epochs = phase.get("epochs") if isinstance(phase, Mapping) else None
+            if not isinstance(epochs, int):
+                break
+            starts.append(starts[-1] + epochs)
         return starts
 
 
@@ -91,12 +101,7 @@ def read_run(path: Path) -> RecordedRun:
     if (run.path / "history.csv").exists():
         history, problem = read_whole_rows(run.path / "history.csv")
         notes += [problem] if problem else []
-    metrics = None
-    if run.is_finished:
-        try:
-            metrics = run.read_json("metrics.json")
-        except RunError as error:
-            notes.append(str(error))
+    metrics = _read_metrics(run, notes) if run.is_finished else None
     return RecordedRun(run, config, history, metrics, _state(run, metrics, notes), notes)
 
 
@@ -179,6 +184,21 @@ def _suggest(text: str, outputs: Path) -> str:
     return f"; it has {', '.join(names)}" if names else "; give a folder, or train one first"
 
 
+def _read_metrics(run: Run, notes: list[str]) -> Mapping[str, Any] | None:
+    """Returns what `metrics.json` says, or None, noted, if that is not what a script wrote."""
+    try:
+        metrics = run.read_json("metrics.json")
+    except RunError as error:
+        notes.append(str(error))
+        return None
+    test = metrics.get("test") if isinstance(metrics, Mapping) else None
+    figures = [test.get(name) for name in ("loss", "accuracy")] if isinstance(test, Mapping) else ()
+    if figures and all(isinstance(value, int | float) for value in figures):
+        return metrics
+    notes.append(f"{run.path / 'metrics.json'}: has no test scores; it is damaged")
+    return None
+
+
 def _state(run: Run, metrics: Mapping[str, Any] | None, notes: list[str]) -> str:
     if metrics is not None:
         return "finished"
@@ -187,6 +207,7 @@ def _state(run: Run, metrics: Mapping[str, Any] | None, notes: list[str]) -> str
     except RunError as error:
         notes.append(str(error))
         return "not finished"
-    if ended:
+    # A session ends as finished just before metrics.json is written.
+    if ended and ended != "finished":
         return str(ended)
     return "at work" if is_locked(run.path) else "cut off"

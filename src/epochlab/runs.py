@@ -51,11 +51,15 @@ class Run:
         """
         path = self.path / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(value, dict):
+                raise ValueError(f"it holds {json.dumps(value)[:40]}, not an object")
+        # Of brackets by the thousand, json says RecursionError.
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(
                 f"{path}: cannot be read ({error}); the run folder is damaged; start a new run"
             ) from error
+        return value
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Writes `value` to the file `name` in this folder, readable by people too."""

@@ -73,7 +73,7 @@ def read_sessions(run: Run) -> list[dict[str, Any]]:
         RunError: If the file is missing or damaged.
     """
     sessions = run.read_json(SESSIONS).get("sessions")
-    if not isinstance(sessions, list) or not sessions:
+    if not isinstance(sessions, list) or not sessions or not isinstance(sessions[-1], dict):
         raise RunError(f"{run.path / SESSIONS}: has no sessions; start a new run")
     return sessions
 

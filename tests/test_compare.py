@@ -1,0 +1,310 @@
+"""`epochlab compare` and `whence`: what differs, whether it is real, where a picture comes from."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import record_run
+from PIL import Image
+
+from epochlab.compare import compare_runs
+from epochlab.comparison_files import write_comparison
+from epochlab.comparison_text import describe_comparison
+from epochlab.errors import RunError
+from epochlab.recorded_runs import find_runs, read_run
+
+SLOW_RATE = "training.optimizer.learning_rate=0.0001"
+RECORDS = ("config.yaml", "environment.json", "data.json", "sessions.json", "metrics.json")
+
+
+def epochlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "epochlab.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+
+
+def compare(*runs):
+    return compare_runs([read_run(run.path) for run in runs])
+
+
+def labels(*runs) -> list[str]:
+    return [group.label for group in compare(*runs).groups]
+
+
+def test_labels_say_only_what_differs(tmp_path):
+    one = record_run(tmp_path)
+    other = record_run(tmp_path, SLOW_RATE, "training.batch_size=64")
+    assert labels(one, other) == [
+        "batch_size=128, learning_rate=0.001",
+        "batch_size=64, learning_rate=0.0001",
+    ]
+
+
+def test_another_optimizer_is_named_without_the_constants_that_follow_from_it(tmp_path):
+    constants = "learning_rate: 0.001, decay: 0.0, momentum: 0.9, nesterov: false"
+    sgd = record_run(tmp_path, f"training.optimizer={{name: sgd, {constants}}}")
+    assert labels(record_run(tmp_path), sgd) == [
+        "optimizer=adam",
+        "optimizer=sgd",
+    ]
+
+
+def test_runs_of_several_experiments_go_by_their_names(tmp_path):
+    one, other = record_run(tmp_path), record_run(tmp_path, experiment="convnet_mnist")
+    assert labels(one, other) == ["lenet_mnist", "convnet_mnist"]
+
+
+def test_a_single_config_goes_by_its_experiment(tmp_path):
+    assert labels(record_run(tmp_path)) == ["lenet_mnist"]
+
+
+def test_seeds_of_one_config_are_one_group(tmp_path):
+    runs = [record_run(tmp_path, f"seed={seed}", test_accuracy=0.9 + seed / 100) for seed in (1, 2)]
+    (group,) = compare(*runs).groups
+    assert group.figures("test.accuracy") == [0.91, 0.92]
+    assert group.label == "lenet_mnist (n = 2)"
+
+
+def test_threads_and_places_are_no_difference(tmp_path):
+    one = record_run(tmp_path, "training.threads=1")
+    other = record_run(tmp_path, "training.threads=2", "data.path=elsewhere.npz", "seed=2")
+    assert len(compare(one, other).groups) == 1
+
+
+def test_other_data_is_a_difference_and_is_noted(tmp_path):
+    comparison = compare(record_run(tmp_path), record_run(tmp_path, data="e" * 64))
+    assert [group.label for group in comparison.groups] == ["data=dddddddd", "data=eeeeeeee"]
+    assert any("not all on the same data" in note for note in comparison.notes)
+
+
+def test_a_repetition_counts_once(tmp_path):
+    one, again = record_run(tmp_path), record_run(tmp_path)
+    comparison = compare(one, again)
+    assert [len(group.runs) for group in comparison.groups] == [1]
+    assert [(run.name, kept.name) for run, kept in comparison.repeated] == [
+        (f"lenet_mnist/{again.path.name}", f"lenet_mnist/{one.path.name}")
+    ]
+
+
+def test_an_unfinished_run_is_listed_and_in_no_mean(tmp_path):
+    done = record_run(tmp_path)
+    broken = record_run(tmp_path, "seed=2", test_accuracy=None)
+    comparison = compare(broken, done)
+    assert [group.label for group in comparison.groups] == [
+        "lenet_mnist",
+        "lenet_mnist (seed 2, unfinished)",
+    ]
+    assert comparison.groups[1].figures("test.accuracy") == []
+    assert "not finished, so in no mean: lenet_mnist/" in describe_comparison(
+        comparison, "test.accuracy"
+    )
+
+
+def test_the_validation_figure_is_that_of_the_kept_weights(tmp_path):
+    watched = {"losses": (0.3, 0.2, 0.1), "val_losses": (0.5, 0.2, 0.4)}
+    last = record_run(tmp_path, "training.keep=last", **watched)
+    best = record_run(tmp_path, "training.keep=best", **watched)
+    comparison = compare(last, best)
+    assert [group.figures("val_loss") for group in comparison.groups] == [[0.4], [0.2]]
+
+
+def test_the_verdict_puts_the_better_config_first(tmp_path):
+    accuracies = {"": (0.970, 0.971, 0.972), SLOW_RATE: (0.990, 0.991, 0.992)}
+    runs = [
+        record_run(tmp_path, f"seed={seed}", *filter(None, [setting]), test_accuracy=accuracy)
+        for setting, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    text = describe_comparison(compare(*runs), "test.accuracy")
+    assert "2 vs 1: +0.0200 (" in text
+    assert "a real difference" in text
+
+
+def test_three_equal_seeds_are_not_distinguishable(tmp_path):
+    runs = [
+        record_run(tmp_path, f"seed={seed}", setting, test_accuracy=0.98 + (seed * 7 % 3) / 1000)
+        for setting in ("training.batch_size=64", "training.batch_size=32")
+        for seed in (1, 2, 3)
+    ]
+    text = describe_comparison(compare(*runs), "test.accuracy")
+    assert "not distinguishable with n = 3 and 3" in text
+
+
+def test_one_run_each_is_no_test_and_says_what_to_do(tmp_path):
+    text = describe_comparison(
+        compare(record_run(tmp_path), record_run(tmp_path, SLOW_RATE)), "test.accuracy"
+    )
+    assert "no test with n = 1 and 1" in text
+    assert "epochlab repeat" in text
+
+
+def test_pictures_and_tables_are_written_and_the_same_each_time(tmp_path):
+    runs = [
+        record_run(tmp_path / "outputs", f"seed={seed}", *rate)
+        for rate in ((), (SLOW_RATE,))
+        for seed in (1, 2)
+    ]
+    comparison = compare(*runs)
+    written = [
+        write_comparison(tmp_path / name, comparison, "test.accuracy") for name in ("one", "two")
+    ]
+    assert [path.name for path in written[0]] == [
+        "accuracy.png",
+        "loss.png",
+        "runs.csv",
+        "verdicts.csv",
+    ]
+    for one, other in zip(*written, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    with (tmp_path / "one" / "runs.csv").open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["training.optimizer.learning_rate"] for row in rows] == ["0.001"] * 2 + [
+        "0.0001"
+    ] * 2
+    assert {row["test.accuracy"] for row in rows} == {"0.99"}
+
+
+def test_a_history_that_was_cut_short_is_used_as_far_as_it_goes(tmp_path):
+    run = record_run(tmp_path)
+    history = run.path / "history.csv"
+    text = history.read_text()
+    for end in range(len(text)):
+        history.write_text(text[:end])
+        recorded = read_run(run.path)
+        assert len(recorded.history) == max(0, text[:end].count("\n") - 1)
+        assert text[:end].endswith("\n") == (recorded.notes == [])
+
+
+def test_rows_out_of_order_are_damage(tmp_path):
+    run = record_run(tmp_path)
+    history = run.path / "history.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    history.write_text("".join([*lines[:2], lines[3]]))
+    recorded = read_run(run.path)
+    assert len(recorded.history) == 1
+    assert "epoch 3 stands where 2 belongs" in recorded.notes[0]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"sessions": [3]}', "[" * 9999, "\0"])
+def test_a_damaged_record_is_told_of(tmp_path, name, text):
+    good = record_run(tmp_path)
+    bad = record_run(tmp_path, SLOW_RATE)
+    (bad.path / name).write_text(text)
+    try:
+        comparison = compare_runs(find_runs([str(tmp_path)], tmp_path))
+    except RunError as error:
+        assert name == "config.yaml" and str(bad.path) in str(error)
+        return
+    assert good.path in [run.run.path for group in comparison.groups for run in group.runs]
+    assert describe_comparison(comparison, "test.accuracy")
+    if name == "environment.json":  # which goes into the pictures
+        assert write_comparison(tmp_path / "out", comparison, "test.accuracy")
+
+
+def test_command_compares_experiments_by_their_newest_finished_run(tmp_path):
+    outputs = tmp_path / "outputs"
+    record_run(outputs, test_accuracy=0.5)
+    newest = record_run(outputs, "seed=3")
+    record_run(outputs, "seed=9", test_accuracy=None)
+    finished = epochlab(tmp_path, "compare", "lenet_mnist", "--out", "here")
+    assert finished.returncode == 0, finished.stderr
+    with (tmp_path / "here" / "runs.csv").open(newline="") as opened:
+        assert [row["run"] for row in csv.DictReader(opened)] == [f"lenet_mnist/{newest.path.name}"]
+    assert all(len(line) <= 80 for line in finished.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("lenet_mnits", "did you mean lenet_mnist?"),
+        ("nothing/*", "matches no run folder"),
+        ("empty", "neither a run folder nor a folder with runs in it"),
+        ("convnet_mnist", "no run in outputs/convnet_mnist is finished"),
+    ],
+)
+def test_what_is_no_run_is_named_with_the_remedy(tmp_path, given, words):
+    record_run(tmp_path / "outputs")
+    record_run(tmp_path / "outputs", experiment="convnet_mnist", test_accuracy=None)
+    (tmp_path / "empty").mkdir()
+    finished = epochlab(tmp_path, "compare", given)
+    assert finished.returncode == 4
+    assert finished.stdout == "" and finished.stderr.startswith("error: ")
+    assert words in finished.stderr
+    assert not (tmp_path / "outputs" / "comparisons").exists()
+
+
+def test_an_unknown_metric_is_refused(tmp_path):
+    record_run(tmp_path / "outputs")
+    finished = epochlab(tmp_path, "compare", "lenet_mnist", "--metric", "f1")
+    assert finished.returncode == 2
+    assert "expected one of test.accuracy, " in finished.stderr
+
+
+def test_twelve_runs_are_compared_without_tensorflow(tmp_path):
+    for seed in range(12):
+        record_run(tmp_path / "outputs", f"seed={seed}", losses=[0.1] * 50, val_losses=[0.2] * 50)
+    program = (
+        "import sys\n"
+        "from epochlab.cli import main\n"
+        "sys.argv = ['epochlab', 'compare', 'outputs/lenet_mnist', '--out', 'here']\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_picture_of_several_runs_says_which_they_are(tmp_path):
+    runs = [record_run(tmp_path / "outputs", f"seed={seed}") for seed in (1, 2)]
+    paths = write_comparison(tmp_path / "out", compare(*runs), "test.accuracy")
+    with Image.open(paths[0]) as picture:
+        legend = json.loads(picture.text["comparison"])  # pyright: ignore[reportAttributeAccessIssue]
+    assert list(legend) == ["lenet_mnist (n = 2)"]
+    assert [fields["run"] for fields in legend["lenet_mnist (n = 2)"]] == [
+        run.path.name for run in runs
+    ]
+    told = epochlab(tmp_path, "whence", "out/accuracy.png").stdout
+    for run in runs:
+        assert f"outputs/lenet_mnist/{run.path.name}" in told
+
+
+def test_a_copied_picture_still_says_where_it_comes_from(tmp_path):
+    run = record_run(tmp_path / "outputs")
+    picture = Image.new("RGB", (4, 4))
+    from PIL.PngImagePlugin import PngInfo
+
+    fields = PngInfo()
+    for name, value in run.provenance(2).items():
+        fields.add_text(name, value)
+    picture.save(tmp_path / "copy.png", pnginfo=fields)
+    told = epochlab(tmp_path, "whence", "copy.png")
+    assert told.returncode == 0, told.stderr
+    assert f"folder        outputs/lenet_mnist/{run.path.name}" in told.stdout
+    (run.path / "config.yaml").write_text("seed: 2\n")
+    changed = epochlab(tmp_path, "whence", "copy.png")
+    assert "its config is no longer that of the picture" in changed.stdout
+
+
+@pytest.mark.parametrize("content", [None, b"", b"GIF89a", "other"])
+def test_a_picture_that_is_not_ours_is_refused(tmp_path, content):
+    path = tmp_path / "x.png"
+    if content == "other":
+        Image.new("RGB", (4, 4)).save(path)
+    elif content is not None:
+        path.write_bytes(content)
+    refused = epochlab(tmp_path, "whence", "x.png")
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("error: x.png: ")
+    assert refused.stderr.count("\n") == 1
