@@ -3,7 +3,13 @@
 import csv
 import io
 
-from epochlab.history import Epoch, find_best_epoch, format_history, should_stop
+from epochlab.history import (
+    Epoch,
+    find_best_epoch,
+    find_overfitting,
+    format_history,
+    should_stop,
+)
 
 
 def rows(*val_losses: float | None) -> list[Epoch]:
@@ -47,3 +53,33 @@ def test_stops_after_patience_epochs_without_improvement():
 def test_improvement_below_min_delta_does_not_count():
     assert should_stop(rows(0.5, 0.499, 0.498), patience=2, min_delta=0.01)
     assert not should_stop(rows(0.5, 0.499, 0.498), patience=2, min_delta=0.0)
+
+
+def learning(losses: list[float], val_losses: list[float]) -> list[Epoch]:
+    return [
+        Epoch(number, loss, 0.75, val_loss, 0.8, 0.001, 1.5)
+        for number, (loss, val_loss) in enumerate(zip(losses, val_losses, strict=True), 1)
+    ]
+
+
+def test_overfitting_begins_where_the_validation_loss_stays_above_its_best():
+    losses = [0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1]
+    assert find_overfitting(learning(losses, [0.9, 0.7, 0.6, 0.65, 0.75, 0.85, 0.95])) == 5
+
+
+def test_a_loss_that_only_flutters_is_no_overfitting():
+    losses = [0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1]
+    assert find_overfitting(learning(losses, [0.9, 0.6, 0.62, 0.59, 0.61, 0.6, 0.62])) is None
+
+
+def test_two_bad_epochs_at_the_end_are_no_overfitting_yet():
+    assert find_overfitting(learning([0.9, 0.5, 0.3, 0.2], [0.9, 0.5, 0.9, 0.95])) is None
+
+
+def test_without_a_falling_training_loss_there_is_no_overfitting():
+    losses = [0.5, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert find_overfitting(learning(losses, [0.5, 0.4, 0.6, 0.8, 1.0, 1.2])) is None
+
+
+def test_no_overfitting_without_validation():
+    assert find_overfitting(rows(None, None, None, None)) is None

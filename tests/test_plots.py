@@ -109,6 +109,37 @@ def test_training_and_validation_are_drawn_in_their_colors(tmp_path):
     assert training.max() < validation.min(), "the higher loss stands higher in the picture"
 
 
+@pytest.mark.parametrize(
+    ("metric", "one", "other"),
+    [
+        ("accuracy", [0.93, 0.97, 0.99], [0.91, 0.98, 0.984]),
+        ("loss", [0.35, 0.2, 0.1], [0.47, 0.1, 0.02]),
+    ],
+)
+def test_similar_runs_have_the_same_scale(tmp_path, metric, one, other):
+    pictures = []
+    for name, values in (("one", one), ("other", other)):
+        with Image.open(draw_curve(tmp_path / f"{name}.png", values, metric=metric)) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")))
+    axis = slice(60, 480), slice(0, 60)
+    assert (pictures[0][axis] == pictures[1][axis]).all()
+    assert (pictures[0] != pictures[1]).any()
+
+
+def test_overfitting_is_shaded_from_its_epoch_on(tmp_path):
+    values = [0.5, 0.4, 0.3, 0.2, 0.1], [0.5, 0.3, 0.5, 0.6, 0.7], 2
+    plain = draw_curve(tmp_path / "plain.png", *values)
+    path = draw_curve(tmp_path / "curve.png", *values, overfitting=3)
+    shaded = [
+        np.flatnonzero(np.bincount(plot_region(picture, (241, 241, 241))[1]) > 100)
+        for picture in (plain, path)
+    ]
+    assert len(shaded[0]) == 0
+    line = plot_region(path, VERMILION)[1]
+    # From epochs 1 to 5 drawn, the shade begins at 2.5.
+    assert shaded[1].min() == pytest.approx(line.min() + 0.375 * np.ptp(line), abs=12)
+
+
 def test_one_epoch_shows_as_a_point(tmp_path):
     rows, columns = plot_region(draw_curve(tmp_path / "curve.png", [0.5]), BLUE)
     assert len(rows) > 10

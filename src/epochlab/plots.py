@@ -1,5 +1,6 @@
 """Curves of one run: values per epoch -> PNG."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,10 @@ LINE_STYLES = {"training": "--", "validation": "-"}
 # Up to here each epoch shows as a point of its own; beyond, points would hide the line.
 MOST_EPOCHS_WITH_POINTS = 12
 
+# Where an accuracy's axis begins: few choices, so that the pictures of similar runs, laid side by
+# side, have the same scale. A loss's axis ends just above a round number.
+ACCURACY_FLOORS = (0.99, 0.98, 0.95, 0.9, 0.8, 0.5)
+
 # The first epoch leaves the scale when it lies this many times the others' extent beyond them.
 WILD_FACTOR = 4
 
@@ -43,7 +48,8 @@ def plot_curve(
 ) -> None:
     """Draws one metric over the epochs: training dashed, validation solid.
 
-    The scale runs to 0 for a loss and stops at 1 for an accuracy. Where the first epoch lies so far
+    The scale runs from 0 for a loss and to 1 for an accuracy; its other end takes one of few
+    values, so that the pictures of similar runs have the same. Where the first epoch lies so far
     off that it would flatten all the others, the scale is made for the others: a triangle on the
     edge marks the first epoch and the legend says its value. Epochs that are not finite are gaps.
 
@@ -123,9 +129,17 @@ def _value_limits(metric: Metric, values: "np.ndarray") -> tuple[float, float]:
             shown = others
     low, high = float(shown.min()), float(shown.max())
     if metric == "loss":
-        return min(0.0, 1.05 * low), 1.05 * high if high > 0 else 1.0
-    margin = max(0.06 * (high - low), 0.002)
-    return max(0.0, low - margin), min(1.0, high + margin)
+        return min(0.0, 1.05 * low), 1.05 * _round_up(high) if high > 0 else 1.0
+    # A little below and above, where a line along the edge would be cut.
+    floor = next((floor for floor in ACCURACY_FLOORS if floor <= low), 0.0)
+    margin = 0.02 * (1 - floor)
+    return floor - margin, 1 + margin
+
+
+def _round_up(value: float) -> float:
+    """Returns the least round number that is not below `value`."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 1.5, 2, 3, 5, 7, 10) if step * power >= value)
 
 
 def _draw_line(
