@@ -1,0 +1,153 @@
+"""The pictures of runs: found, and brought into a page or linked from it."""
+
+import base64
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+PictureMode = Literal["auto", "embed", "link", "none"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# In this order, then others by name.
+ALT_TEXTS = {
+    "accuracy.png": "Accuracy by epoch: training dashed, validation solid",
+    "loss.png": "Loss by epoch: training dashed, validation solid",
+    "confusion.png": "Confusion matrix of the test set",
+    "mistakes.png": "The worst mistakes on the test set",
+    "augmentation.png": "One training image as 16 passes see it",
+    "model.png": "The layers of the network with their shapes",
+}
+# Curves and digits look the same with so few, and take a third of the bytes.
+COLORS = 64
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a run.
+
+    Attributes:
+        path: The PNG file.
+        name: Its path below the run folder, with forward slashes.
+        alt: What it shows, for those who cannot see it.
+        size: Its bytes.
+    """
+
+    path: Path
+    name: str
+    alt: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the pictures come into a page.
+
+    Attributes:
+        embedded: For each run its pictures in base64, or None where they are not embedded.
+        sizes: Bytes of each run's pictures, embedded ones as they are in the page.
+        are_shrunk: Whether those embedded have fewer colours than their files.
+    """
+
+    embedded: Sequence[Sequence[str] | None]
+    sizes: Sequence[int]
+    are_shrunk: bool
+
+
+def list_pictures(run: Path) -> list[Picture]:
+    """Returns the PNG files in a run folder, those that each run has first. Links are left out."""
+    found = []
+    for root, folders, files in os.walk(run):
+        folders[:] = [name for name in folders if name != "checkpoints" and name[0] != "."]
+        for file in files:
+            path = Path(root, file)
+            status = path.lstat()
+            if path.suffix == ".png" and file[0] != "." and stat.S_ISREG(status.st_mode):
+                name = path.relative_to(run).as_posix()
+                found.append(Picture(path, name, ALT_TEXTS.get(name, name), status.st_size))
+    order = {name: position for position, name in enumerate(ALT_TEXTS)}
+    return sorted(found, key=lambda picture: (order.get(picture.name, len(order)), picture.name))
+
+
+def place_pictures(runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: int) -> Placement:
+    """Decides which pictures a page holds itself, and reads those.
+
+    With `auto` they are embedded as they are, byte for byte, as long as that takes at most `limit`
+    bytes. Otherwise their colours are reduced, and as many runs as then fit are embedded, the first
+    ones first; the others are to be linked.
+
+    Args:
+        runs: The pictures of each run.
+        mode: What was asked for.
+        limit: Most bytes to embed with `auto`.
+    """
+    sizes = [sum(picture.size for picture in pictures) for pictures in runs]
+    if mode in ("link", "none"):
+        return Placement([None for _ in runs], sizes, False)
+    if mode == "embed" or sum(sizes) <= limit:
+        return Placement([[_encode(read_picture(p)) for p in run] for run in runs], sizes, False)
+    embedded: list[Sequence[str] | None] = []
+    left = limit
+    for pictures, position in zip(_shrink_all(runs), range(len(runs)), strict=False):
+        size = sum(map(len, pictures))
+        if size > left:
+            break
+        left -= size
+        sizes[position] = size
+        embedded.append([_encode(picture) for picture in pictures])
+    return Placement([*embedded, *[None] * (len(runs) - len(embedded))], sizes, True)
+
+
+def link_picture(picture: Picture, page: Path) -> str:
+    """Returns the address of a picture relative to the page."""
+    relative = os.path.relpath(picture.path, page.absolute().parent)
+    return quote(Path(relative).as_posix().encode("utf-8", "surrogateescape"))
+
+
+def read_picture(picture: Picture) -> bytes:
+    """Returns the bytes of a PNG file; nothing where it is none or cannot be read."""
+    try:
+        content = picture.path.read_bytes()
+    except OSError:
+        return b""
+    return content if content.startswith(SIGNATURE) else b""
+
+
+def shrink_picture(picture: Picture) -> bytes:
+    """Returns the picture as PNG with a small palette and its text fields; nothing if damaged."""
+    from PIL import Image, PngImagePlugin
+
+    content = read_picture(picture)
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            opaque = Image.new("RGB", image.size, "white")
+            opaque.paste(image, mask=image if image.mode == "RGBA" else None)
+            fields = PngImagePlugin.PngInfo()
+            for name, text in image.info.items():
+                if isinstance(name, str) and isinstance(text, str):
+                    fields.add_itxt(name, text)
+        reduced = opaque.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        written = io.BytesIO()
+        reduced.save(written, "PNG", pnginfo=fields, compress_level=6)
+    except (OSError, ValueError, SyntaxError):
+        return b""
+    return min(written.getvalue(), content, key=len)
+
+
+def _shrink_all(runs: Sequence[Sequence[Picture]]) -> Iterator[list[bytes]]:
+    """Gives the shrunk pictures run by run, no further ahead than there are threads."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as executor:
+        for begin in range(0, len(runs), 4 * workers):
+            part = runs[begin : begin + 4 * workers]
+            # Pillow's work is done without Python's lock.
+            yield from executor.map(lambda run: [shrink_picture(p) for p in run], part)
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
