@@ -39,7 +39,7 @@ def report(
     from epochlab.errors import RunError
     from epochlab.report.listing import describe_left_out
     from epochlab.report.outputs import read_outputs
-    from epochlab.report.page import describe_page, write_page
+    from epochlab.report.page import write_page
 
     found = read_outputs(outputs, experiment or ())
     if not found.runs and not found.left_out:
@@ -47,4 +47,7 @@ def report(
     path = out or outputs / "report.html"
     written = write_page(path, found, pictures)
     print(describe_left_out(found), end="", file=sys.stderr)
-    print(f"{describe_page(written, len(found.runs))}\n{path}")
+    count = len(found.runs)
+    size = path.stat().st_size / 1e6
+    print(f"{count:,} run{'s' if count != 1 else ''}, {size:.1f} MB, {written}")
+    print(path)

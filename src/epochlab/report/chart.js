@@ -47,7 +47,7 @@ function makeScale(values, isLog, length) {
   }
   const room = (high - low) * 0.04 || Math.abs(high) * 0.1 || 1;
   [low, high] = [low < 0 ? low - room : Math.max(0, low - room), high + room];
-  return { at: (value) => length * (1 - (value - low) / (high - low)), ticks: listTicks(low, high, 5) };
+  return { at: (value) => length * (1 - (value - low) / (high - low)), ticks: listTicks(low, high, 8) };
 }
 
 function createChart(host, legend, openRun) {
@@ -135,7 +135,7 @@ function createChart(host, legend, openRun) {
   function drawLegend() {
     legend.replaceChildren(...lines.map(({ run, slot, label }) => {
       const sample = shape('svg', { width: 30, height: 12, color: colorOf(slot), 'aria-hidden': 'true' },
-        shape('path', { class: 'validation', d: 'M1 6H29' }));
+        shape('path', { class: run.history.val_loss.some(isShown) ? 'validation' : 'training', d: 'M1 6H29' }));
       if (markOf(slot)) sample.append(shape('path', { class: 'mark', d: markOf(slot), transform: 'translate(15 6)' }));
       const highlight = (isOn) => () => setHighlight(isOn ? run : null);
       return element('li', {}, element('button', {
@@ -178,6 +178,9 @@ function createChart(host, legend, openRun) {
     const left = x(pointed);
     const isRight = left + 16 + tooltip.offsetWidth <= width;
     tooltip.style.left = `${Math.max(0, isRight ? left + 14 : left - 14 - tooltip.offsetWidth)}px`;
+    // Where the pointer is, the curves are to be seen.
+    const isBelow = height !== null && height < geometry.height / 2;
+    tooltip.style.top = `${isBelow ? geometry.height - MARGIN.bottom - tooltip.offsetHeight - 6 : MARGIN.top + 2}px`;
     rule.setAttribute('x1', left);
     rule.setAttribute('x2', left);
     rule.setAttribute('visibility', 'visible');

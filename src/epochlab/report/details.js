@@ -50,7 +50,11 @@ function showPictures(run) {
       const fail = () => figure.replaceChildren(caption, element('p', { class: 'hint' }, 'cannot be shown: missing, damaged, or no PNG file'));
       const figure = element('figure', {});
       if (source === null) fail();
-      else figure.append(caption, element('img', { alt: `${picture.alt}; ${run.place}`, error: fail, src: source }));
+      else {
+        const enlarge = () => figure.classList.toggle('is-wide');
+        figure.append(caption, element('button', { type: 'button', click: enlarge },
+          element('img', { alt: `${picture.alt}; ${run.place}`, error: fail, src: source })));
+      }
       return figure;
     }));
   };

@@ -28,6 +28,8 @@ RECORDS = (
     "run.lock",
 )
 COMPARISONS = "comparisons"
+# What comes of JSON that can be read but is another table, or is nested without end.
+WRONG_SHAPE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -107,24 +109,25 @@ def _read(path: Path, folder: Path) -> ListedRun:
         RunError: If that is not possible.
     """
     _check_records(path, folder)
-    run = read_run(path)
-    if run.metrics is not None and not isinstance(run.metrics, Mapping):
-        notes = [*run.notes, f"{path / 'metrics.json'}: holds no figures; it is damaged"]
-        run = replace(run, metrics=None, state="not finished", notes=notes)
     try:
+        run = _admit_damage(read_run(path))
         compare_runs([run])  # so that one of another shape is found here and not among the others
-        return ListedRun(
-            run,
-            _place(path, folder),
-            _find_start(run),
-            list_settings(run.config),
-            _check_figures(read_figures(run)),
-            {},
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        settings, figures = list_settings(run.config), _check_figures(read_figures(run))
+        return ListedRun(run, _place(path, folder), _find_start(run), settings, figures, {})
+    except WRONG_SHAPE as error:
         raise RunError(
             f"{path}: its records are not what Epochlab writes ({type(error).__name__}: {error})"
         ) from error
+
+
+def _admit_damage(run: RecordedRun) -> RecordedRun:
+    """Returns a run whose `metrics.json` is no table as one that is not finished."""
+    if not run.run.is_finished or isinstance(run.metrics, Mapping):
+        return run
+    told = [note for note in run.notes if "metrics.json" in note]
+    note = f"{run.run.path / 'metrics.json'}: holds no figures; it is damaged"
+    notes = [*run.notes, *([] if told else [note])]
+    return replace(run, metrics=None, state="not finished", notes=notes)
 
 
 def _check_records(path: Path, folder: Path) -> None:

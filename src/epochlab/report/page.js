@@ -110,11 +110,12 @@ function readState() {
   else details.close();
 }
 
-// The newest of the experiment that was last worked on: there is something to see at once.
+// The newest of an experiment with several runs: there is something to compare at once.
 function listFirstTicked() {
   const withCurves = runs.filter((run) => run.epochs);
-  return withCurves.filter((run) => run.experiment === withCurves[0].experiment)
-    .slice(0, FIRST_TICKED).map((run) => run.place);
+  const siblings = (run) => withCurves.filter((other) => other.experiment === run.experiment);
+  const newest = withCurves.find((run) => siblings(run).length > 1) ?? withCurves[0];
+  return newest ? siblings(newest).slice(0, FIRST_TICKED).map((run) => run.place) : [];
 }
 
 function fillPage() {

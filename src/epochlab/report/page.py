@@ -5,7 +5,6 @@ import hashlib
 import html
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,26 +27,7 @@ PROGRAM = ("elements.js", "runs.js", "chart.js", "table.js", "details.js", "page
 PICTURE_LIMIT = 48 * 2**20
 
 
-@dataclass(frozen=True)
-class WrittenPage:
-    """What has been written.
-
-    Attributes:
-        size: Bytes of the page.
-        pictures: Number of pictures of all runs.
-        embedded: How many of them the page holds.
-        are_shrunk: Whether those have fewer colours than their files.
-    """
-
-    size: int
-    pictures: int
-    embedded: int
-    are_shrunk: bool
-
-
-def write_page(
-    path: Path, outputs: Outputs, mode: PictureMode, limit: int = PICTURE_LIMIT
-) -> WrittenPage:
+def write_page(path: Path, outputs: Outputs, mode: PictureMode, limit: int = PICTURE_LIMIT) -> str:
     """Writes the page, whole or not at all.
 
     Args:
@@ -57,6 +37,9 @@ def write_page(
             what `limit` allows and links the rest.
         limit: Most bytes of pictures to embed with `auto`.
 
+    Returns:
+        How the pictures got into it, for a person.
+
     Raises:
         EnvironmentFault: If it cannot be written.
     """
@@ -64,28 +47,13 @@ def write_page(
     if mode == "none":
         pictures = [[] for _ in pictures]
     placed = place_pictures(pictures, mode, limit)
-    content = describe_outputs(outputs)
+    content = describe_outputs(outputs) | {"pictures": placed.describe()}
     for run, own, embedded in zip(content["runs"], pictures, placed.embedded, strict=True):
         run["pictures"] = _describe_pictures(own, path, is_embedded=embedded is not None)
     make_folder(path.parent)
     with replace_file(path) as beside, beside.open("w", encoding="ascii", newline="") as opened:
         opened.writelines(_format_page(content, placed))
-    counts = [len(own) for own in pictures]
-    embedded = sum(
-        count for count, own in zip(counts, placed.embedded, strict=True) if own is not None
-    )
-    return WrittenPage(path.stat().st_size, sum(counts), embedded, placed.are_shrunk)
-
-
-def describe_page(page: WrittenPage, runs: int) -> str:
-    """Returns what was written, for a person."""
-    parts = [f"{runs:,} run{'s' if runs != 1 else ''}", f"{page.size / 1e6:.1f} MB"]
-    if page.pictures:
-        colors = " in fewer colours" if page.are_shrunk and page.embedded else ""
-        parts.append(f"{page.embedded:,} of {page.pictures:,} pictures embedded{colors}")
-    if linked := page.pictures - page.embedded:
-        parts.append(f"{linked:,} linked: the page shows them where it lies now")
-    return ", ".join(parts)
+    return placed.describe()
 
 
 def _describe_pictures(
@@ -113,7 +81,7 @@ def _format_page(content: dict[str, Any], placed: Placement) -> Iterator[str]:
     template = (folder / "page.html").read_text(encoding="utf-8")
     head, tail = template.split("<!-- pictures -->")
     values = {
-        "{{policy}}": _policy(style, program, has_links=None in placed.embedded),
+        "{{policy}}": _policy(style, program, has_links=placed.linked > 0),
         "{{title}}": html.escape(f"Runs in {content['folder']}"),
         "{{style}}": style,
         "{{runs}}": format_script_json(content),

@@ -1,6 +1,7 @@
 """The pictures of runs: found, and brought into a page or linked from it."""
 
 import base64
+import contextlib
 import io
 import os
 import stat
@@ -50,13 +51,24 @@ class Placement:
 
     Attributes:
         embedded: For each run its pictures in base64, or None where they are not embedded.
-        sizes: Bytes of each run's pictures, embedded ones as they are in the page.
+        linked: How many pictures are linked instead.
         are_shrunk: Whether those embedded have fewer colours than their files.
     """
 
     embedded: Sequence[Sequence[str] | None]
-    sizes: Sequence[int]
+    linked: int
     are_shrunk: bool
+
+    def describe(self) -> str:
+        """Returns how many pictures are where, for a person."""
+        count = sum(len(pictures) for pictures in self.embedded if pictures is not None)
+        parts = []
+        if count:
+            colors = f" in {COLORS} colours" if self.are_shrunk else ""
+            parts.append(f"{count:,} picture{'s' if count != 1 else ''} embedded{colors}")
+        if self.linked:
+            parts.append(f"{self.linked:,} linked, so they show only beside the run folders")
+        return ", ".join(parts) or "no pictures"
 
 
 def list_pictures(run: Path) -> list[Picture]:
@@ -66,10 +78,13 @@ def list_pictures(run: Path) -> list[Picture]:
         folders[:] = [name for name in folders if name != "checkpoints" and name[0] != "."]
         for file in files:
             path = Path(root, file)
-            status = path.lstat()
-            if path.suffix == ".png" and file[0] != "." and stat.S_ISREG(status.st_mode):
-                name = path.relative_to(run).as_posix()
-                found.append(Picture(path, name, ALT_TEXTS.get(name, name), status.st_size))
+            if path.suffix != ".png" or file[0] == ".":
+                continue
+            with contextlib.suppress(OSError):  # removed a moment ago
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    name = path.relative_to(run).as_posix()
+                    found.append(Picture(path, name, ALT_TEXTS.get(name, name), status.st_size))
     order = {name: position for position, name in enumerate(ALT_TEXTS)}
     return sorted(found, key=lambda picture: (order.get(picture.name, len(order)), picture.name))
 
@@ -86,21 +101,21 @@ def place_pictures(runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: 
         mode: What was asked for.
         limit: Most bytes to embed with `auto`.
     """
-    sizes = [sum(picture.size for picture in pictures) for pictures in runs]
+    counts = [len(pictures) for pictures in runs]
     if mode in ("link", "none"):
-        return Placement([None for _ in runs], sizes, False)
-    if mode == "embed" or sum(sizes) <= limit:
-        return Placement([[_encode(read_picture(p)) for p in run] for run in runs], sizes, False)
+        return Placement([None for _ in runs], sum(counts), False)
+    if mode == "embed" or sum(picture.size for run in runs for picture in run) <= limit:
+        return Placement([[_encode(read_picture(p)) for p in run] for run in runs], 0, False)
     embedded: list[Sequence[str] | None] = []
     left = limit
-    for pictures, position in zip(_shrink_all(runs), range(len(runs)), strict=False):
-        size = sum(map(len, pictures))
-        if size > left:
+    for pictures in _shrink_all(runs):
+        left -= sum(map(len, pictures))
+        if left < 0:
             break
-        left -= size
-        sizes[position] = size
         embedded.append([_encode(picture) for picture in pictures])
-    return Placement([*embedded, *[None] * (len(runs) - len(embedded))], sizes, True)
+    missing = len(runs) - len(embedded)
+    linked = sum(counts[len(embedded) :])
+    return Placement([*embedded, *[None] * missing], linked, True)
 
 
 def link_picture(picture: Picture, page: Path) -> str:

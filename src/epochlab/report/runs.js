@@ -12,6 +12,21 @@ function complete(common, { own, lacks }) {
   return values;
 }
 
+// What fewer than half of an experiment's runs have otherwise than the rest.
+const countOwn = new Map();
+for (const { experiment, config, environment } of content.runs) {
+  for (const key of ['', ...Object.keys(config.own).map((each) => `config ${each}`),
+    ...Object.keys(environment.own).map((each) => `environment ${each}`)]) {
+    const name = JSON.stringify([experiment, key]);
+    countOwn.set(name, (countOwn.get(name) ?? 0) + 1);
+  }
+}
+
+function listUnusual(run, part) {
+  const count = (key) => countOwn.get(JSON.stringify([run.experiment, key]));
+  return new Set(Object.keys(run[part].own).filter((key) => 2 * count(`${part} ${key}`) < count('')));
+}
+
 const runs = content.runs.map((run, position) => {
   const experiment = experiments.get(run.experiment);
   return {
@@ -19,8 +34,8 @@ const runs = content.runs.map((run, position) => {
     position,
     config: complete(experiment.config, run.config),
     environment: complete(experiment.environment, run.environment),
-    unusual: new Set(Object.keys(run.config.own)),
-    unusualEnvironment: new Set(Object.keys(run.environment.own)),
+    unusual: listUnusual(run, 'config'),
+    unusualEnvironment: listUnusual(run, 'environment'),
     epochs: run.history.loss.length,
   };
 });

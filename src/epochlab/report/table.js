@@ -1,5 +1,9 @@
 // The table of runs: its columns follow the experiment chosen, its order the header clicked.
 
+// More than fit on a screen, so that what a person sees does not wait for the rest.
+const ROWS_AT_ONCE = 60;
+const ROWS_LATER = 150;
+
 function compareValues(a, b) {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   if (typeof a === typeof b) return String(a).localeCompare(String(b), 'en', { numeric: true });
@@ -17,13 +21,19 @@ function sortRuns(shown, column, isDescending) {
   });
 }
 
+function holdsNumbers(column) {
+  const values = runs.map((run) => column.value(run)).filter((value) => value !== undefined && value !== null);
+  return values.length > 0 && values.every((value) => typeof value === 'number');
+}
+
 function createTable(table, { sortBy, tick, openRun }) {
   const [head, body] = [table.tHead, table.tBodies[0]];
   let columns = [];
   let rows = new Map();
+  let pending = 0;
 
   function setColumns(newColumns) {
-    columns = newColumns;
+    columns = newColumns.map((column) => ({ ...column, isNumber: column.isNumber ?? holdsNumbers(column) }));
     rows = new Map();
     head.replaceChildren(element('tr', {},
       element('th', { class: 'tick', scope: 'col' }, element('span', { class: 'unseen' }, 'ticked')),
@@ -51,8 +61,8 @@ function createTable(table, { sortBy, tick, openRun }) {
     }
     const value = column.value(run);
     if (column.isSetting) {
-      const isUnusual = run.unusual.has(column.id);
-      return element('td', { class: `setting${typeof value === 'number' ? ' number' : ''}${isUnusual ? ' unusual' : ''}` }, show(value));
+      const kinds = [column.isNumber ? 'number' : '', run.unusual.has(column.id) ? 'unusual' : ''];
+      return element('td', { class: kinds.join(' ') }, show(value));
     }
     const text = column.isRound && typeof value === 'number' ? value.toFixed(0) : showFigure(value);
     return element('td', { class: column.isNumber ? 'number' : '' }, text);
@@ -63,21 +73,33 @@ function createTable(table, { sortBy, tick, openRun }) {
       if (columns[i].id === sorted) cell.setAttribute('aria-sort', isDescending ? 'descending' : 'ascending');
       else cell.removeAttribute('aria-sort');
     }
-    body.replaceChildren(...shown.map((run) => {
+    clearTimeout(pending);
+    body.replaceChildren(...takeRows(shown.slice(0, ROWS_AT_ONCE), slots));
+    const append = (begin) => {
+      if (begin >= shown.length) return;
+      body.append(...takeRows(shown.slice(begin, begin + ROWS_LATER), slots));
+      pending = setTimeout(append, 0, begin + ROWS_LATER);
+    };
+    pending = setTimeout(append, 0, ROWS_AT_ONCE);
+  }
+
+  function takeRows(shown, slots) {
+    return shown.map((run) => {
       if (!rows.has(run)) rows.set(run, makeRow(run));
+      markRow(run, rows.get(run), slots);
       return rows.get(run);
-    }));
-    markTicked(slots);
+    });
+  }
+
+  function markRow(run, row, slots) {
+    const slot = slots.get(run.place);
+    const box = row.cells[0].firstChild;
+    box.checked = slot !== undefined;
+    box.style.accentColor = slot === undefined ? '' : colorOf(slot);
   }
 
   function markTicked(slots) {
-    for (const [run, row] of rows) {
-      const slot = slots.get(run.place);
-      const box = row.cells[0].firstChild;
-      box.checked = slot !== undefined;
-      box.style.accentColor = slot === undefined ? '' : colorOf(slot);
-      row.classList.toggle('is-ticked', slot !== undefined);
-    }
+    for (const [run, row] of rows) markRow(run, row, slots);
   }
 
   return { setColumns, render, markTicked };
