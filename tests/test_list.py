@@ -70,9 +70,8 @@ def test_json_has_figures_and_notes(tmp_path):
     run = make_run(tmp_path, "a", settings={"model": {"clip": float("inf")}})
     make_run(tmp_path, "b")
     (run / "metrics.json").write_text("{")
-    rows = {
-        row["run"]: row for row in json.loads(epochlab("list", tmp_path, "--format", "json").stdout)
-    }
+    printed = epochlab("list", tmp_path, "--format", "json").stdout
+    rows = {row["run"]: row for row in json.loads(printed)}
     assert rows["lenet/b"]["test.accuracy"] == 0.9
     assert rows["lenet/a"]["differing"] == {"model.clip": "inf"}
     assert "metrics.json: cannot be read" in rows["lenet/a"]["notes"][0]
