@@ -1,6 +1,7 @@
 """`epochlab report`: all runs on one HTML page."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,9 +46,20 @@ def report(
     if not found.runs and not found.left_out:
         raise RunError(f"{outputs}: has no run in it; train one first, or give another folder")
     path = out or outputs / "report.html"
-    written = write_page(path, found, pictures)
+    written = write_page(path, found, pictures, track=_show_progress)
     print(describe_left_out(found), end="", file=sys.stderr)
     count = len(found.runs)
     size = path.stat().st_size / 1e6
     print(f"{count:,} run{'s' if count != 1 else ''}, {size:.1f} MB, {written}")
     print(path)
+
+
+def _show_progress(pictures: Iterable[list[bytes]], total: int) -> Iterable[list[bytes]]:
+    """Draws a progress bar on a terminal."""
+    if not sys.stderr.isatty():
+        return pictures
+    from rich.console import Console
+    from rich.progress import track
+
+    text = "taking colours from pictures"
+    return track(pictures, text, total=total, console=Console(stderr=True), transient=True)

@@ -16,6 +16,8 @@ from epochlab.report.pictures import (
     Picture,
     PictureMode,
     Placement,
+    Track,
+    ignore_progress,
     link_picture,
     list_pictures,
     place_pictures,
@@ -27,7 +29,14 @@ PROGRAM = ("elements.js", "runs.js", "chart.js", "table.js", "details.js", "page
 PICTURE_LIMIT = 48 * 2**20
 
 
-def write_page(path: Path, outputs: Outputs, mode: PictureMode, limit: int = PICTURE_LIMIT) -> str:
+def write_page(
+    path: Path,
+    outputs: Outputs,
+    mode: PictureMode,
+    *,
+    limit: int = PICTURE_LIMIT,
+    track: Track = ignore_progress,
+) -> str:
     """Writes the page, whole or not at all.
 
     Args:
@@ -36,6 +45,7 @@ def write_page(path: Path, outputs: Outputs, mode: PictureMode, limit: int = PIC
         mode: Whether pictures are embedded, linked by relative paths, or left away; `auto` embeds
             what `limit` allows and links the rest.
         limit: Most bytes of pictures to embed with `auto`.
+        track: Shows how far the pictures have got where they take long.
 
     Returns:
         How the pictures got into it, for a person.
@@ -46,7 +56,7 @@ def write_page(path: Path, outputs: Outputs, mode: PictureMode, limit: int = PIC
     pictures = [list_pictures(run.recorded.run.path) for run in outputs.runs]
     if mode == "none":
         pictures = [[] for _ in pictures]
-    placed = place_pictures(pictures, mode, limit)
+    placed = place_pictures(pictures, mode, limit, track)
     content = describe_outputs(outputs) | {"pictures": placed.describe()}
     for run, own, embedded in zip(content["runs"], pictures, placed.embedded, strict=True):
         run["pictures"] = _describe_pictures(own, path, is_embedded=embedded is not None)

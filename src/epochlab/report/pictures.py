@@ -5,7 +5,7 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,10 @@ ALT_TEXTS = {
 }
 # Curves and digits look the same with so few, and take a third of the bytes.
 COLORS = 64
+
+
+# Passes on the pictures of each run, of which there are as many as the number says.
+Track = Callable[[Iterable[list[bytes]], int], Iterable[list[bytes]]]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Placement:
         return ", ".join(parts) or "no pictures"
 
 
+def ignore_progress(pictures: Iterable[list[bytes]], total: int) -> Iterable[list[bytes]]:
+    """Returns `pictures` and shows nothing."""
+    return pictures
+
+
 def list_pictures(run: Path) -> list[Picture]:
     """Returns the PNG files in a run folder, those that each run has first. Links are left out."""
     found = []
@@ -89,7 +98,9 @@ def list_pictures(run: Path) -> list[Picture]:
     return sorted(found, key=lambda picture: (order.get(picture.name, len(order)), picture.name))
 
 
-def place_pictures(runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: int) -> Placement:
+def place_pictures(
+    runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: int, track: Track = ignore_progress
+) -> Placement:
     """Decides which pictures a page holds itself, and reads those.
 
     With `auto` they are embedded as they are, byte for byte, as long as that takes at most `limit`
@@ -100,6 +111,7 @@ def place_pictures(runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: 
         runs: The pictures of each run.
         mode: What was asked for.
         limit: Most bytes to embed with `auto`.
+        track: Shows how far it has got where it takes long.
     """
     counts = [len(pictures) for pictures in runs]
     if mode in ("link", "none"):
@@ -108,7 +120,7 @@ def place_pictures(runs: Sequence[Sequence[Picture]], mode: PictureMode, limit: 
         return Placement([[_encode(read_picture(p)) for p in run] for run in runs], 0, False)
     embedded: list[Sequence[str] | None] = []
     left = limit
-    for pictures in _shrink_all(runs):
+    for pictures in track(_shrink_all(runs), len(runs)):
         left -= sum(map(len, pictures))
         if left < 0:
             break
