@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, ImageDraw
 from timing import measure_process, median_and_range, trained_run
 
 from epochlab.config.yaml_reader import read_yaml
@@ -46,14 +47,17 @@ def make_runs(outputs: Path, model_run: Path, runs: int, epochs: int) -> None:
     """Writes run folders that differ in seed, learning rate, batch size and activation."""
     values = read_yaml(model_run / "config.yaml").values
     metrics = json.loads((model_run / "metrics.json").read_text())
+    pictures = {file.name: Image.open(file).copy() for file in model_run.glob("*.png")}
     choices = itertools.product((1e-4, 1e-3, 1e-2), (32, 64, 128), ("relu", "tanh"), range(1, 1000))
     for number, (rate, batch_size, activation, seed) in enumerate(itertools.islice(choices, runs)):
         generator = random.Random(number)
         time = f"{BEGUN + timedelta(minutes=7 * number):%Y%m%dT%H%M%SZ}"
         run = outputs / "lenet_mnist" / f"{time}-seed{seed}"
         run.mkdir(parents=True)
-        for file in (*model_run.glob("*.png"), *model_run.glob("*.json")):
+        for file in model_run.glob("*.json"):
             shutil.copyfile(file, run / file.name)
+        for file, picture in pictures.items():
+            _write_picture(run / file, picture)
         training = values["training"] | {"epochs": epochs, "batch_size": batch_size}
         training["optimizer"] = values["training"]["optimizer"] | {"learning_rate": rate}
         model = values["model"] | {"activation": activation}
@@ -63,6 +67,14 @@ def make_runs(outputs: Path, model_run: Path, runs: int, epochs: int) -> None:
         (run / "history.csv").write_text(format_history(history))
         test = {"loss": history[-1].val_loss, "accuracy": history[-1].val_accuracy}
         (run / "metrics.json").write_text(json.dumps(metrics | {"test": test, "epochs": epochs}))
+
+
+def _write_picture(path: Path, picture: Image.Image) -> None:
+    """Writes a picture of this run alone; that of the network is the same in all."""
+    drawn = picture.convert("RGB")
+    if path.name != "model.png":
+        ImageDraw.Draw(drawn).text((5, 5), path.parent.name, fill="black")
+    drawn.save(path, compress_level=1)
 
 
 def _make_history(generator: random.Random, epochs: int, rate: float) -> Iterator[Epoch]:

@@ -22,7 +22,7 @@ from epochlab.history import Epoch, format_history
 from epochlab.report.labels import describe_settings, shorten_keys
 from epochlab.report.outputs import read_outputs
 from epochlab.report.page import write_page
-from epochlab.report.pictures import list_pictures, shrink_picture
+from epochlab.report.pictures import shrink_picture, strip_text
 
 HOSTILE = "</script><script>document.title='broken'</script>"
 
@@ -331,10 +331,14 @@ def test_embedded_pictures_are_the_files_byte_for_byte(tmp_path):
 
 def test_beyond_the_limit_pictures_lose_colours_and_then_are_linked(tmp_path):
     for number in range(3):
-        make_run(tmp_path, f"2026110{number + 1}T000000Z", pictures=("a b.png",))
+        run = make_run(tmp_path, f"2026110{number + 1}T000000Z")
+        draw_picture(run / "a b.png", shade=number)
     found = read_outputs(tmp_path)
-    size = len(shrink_picture(list_pictures(found.runs[0].recorded.run.path)[0]))
-    said = write_page(tmp_path / "report.html", found, "auto", limit=2 * size)
+    limit = sum(
+        len(shrink_picture(strip_text((run.recorded.run.path / "a b.png").read_bytes())))
+        for run in found.runs[:2]
+    )
+    said = write_page(tmp_path / "report.html", found, "auto", limit=limit)
     assert said == (
         "2 pictures embedded in 64 colours, 1 linked, so they show only beside the run folders"
     )
@@ -348,7 +352,33 @@ def test_beyond_the_limit_pictures_lose_colours_and_then_are_linked(tmp_path):
     (text,) = json.loads(reader.scripts["pictures-0"])
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
         assert image.mode == "P"
-        assert image.info["run"] == "20261103T000000Z"
+
+
+def test_beyond_the_limit_equal_pictures_are_embedded_once(tmp_path):
+    for number in range(3):
+        run = make_run(tmp_path, f"2026110{number + 1}T000000Z", pictures=("model.png",))
+        draw_picture(run / "loss.png", shade=10 + number)
+    runs = read_outputs(tmp_path)
+    size = (tmp_path / "lenet" / "20261101T000000Z" / "model.png").stat().st_size
+    assert write_page(tmp_path / "report.html", runs, "auto", limit=4 * size) == (
+        "6 pictures embedded in 64 colours"
+    )
+    scripts = read_page(tmp_path / "report.html").scripts
+    embedded = [json.loads(scripts[f"pictures-{number}"]) for number in range(3)]
+    assert [own[1] for own in embedded[1:]] == [[0, 1], [0, 1]]
+    assert len({own[0] for own in embedded}) == 3
+
+
+def test_text_fields_are_stripped_and_nothing_else(tmp_path):
+    draw_picture(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    stripped = strip_text(content)
+    with Image.open(io.BytesIO(stripped)) as image, Image.open(tmp_path / "a.png") as original:
+        assert image.info == {}
+        assert image.tobytes() == original.tobytes()
+    assert strip_text(stripped) == stripped
+    for length in range(len(content)):
+        assert len(strip_text(content[:length])) <= length
 
 
 def test_a_file_that_is_no_picture_is_not_embedded(tmp_path):
@@ -356,7 +386,7 @@ def test_a_file_that_is_no_picture_is_not_embedded(tmp_path):
     (run / "loss.png").write_text("<svg onload=alert(1)>")
     write_page(tmp_path / "report.html", read_outputs(tmp_path), "embed")
     assert json.loads(read_page(tmp_path / "report.html").scripts["pictures-0"]) == [""]
-    assert shrink_picture(list_pictures(run)[0]) == b""
+    assert shrink_picture((run / "loss.png").read_bytes()) == b""
 
 
 def test_pictures_can_be_linked_or_left_away(tmp_path):

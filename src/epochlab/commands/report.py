@@ -1,11 +1,14 @@
 """`epochlab report`: all runs on one HTML page."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from epochlab.report.pictures import Picture
 
 
 def report(
@@ -54,12 +57,14 @@ def report(
     print(path)
 
 
-def _show_progress(pictures: Iterable[list[bytes]], total: int) -> Iterable[list[bytes]]:
+def _show_progress(
+    runs: "Sequence[Sequence[Picture]]",
+) -> "Iterable[Sequence[Picture]]":
     """Draws a progress bar on a terminal."""
     if not sys.stderr.isatty():
-        return pictures
+        return runs
     from rich.console import Console
     from rich.progress import track
 
     text = "taking colours from pictures"
-    return track(pictures, text, total=total, console=Console(stderr=True), transient=True)
+    return track(runs, text, console=Console(stderr=True), transient=True)

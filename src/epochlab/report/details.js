@@ -35,7 +35,10 @@ function describeSkipped({ count, first }) {
 // The pictures stand behind the program: a page that is still loading has not got to all of them.
 function readEmbedded(run) {
   return new Promise((resolve) => {
-    const read = () => resolve(JSON.parse(byId(`pictures-${run.position}`)?.textContent ?? '[]'));
+    const block = (position) => JSON.parse(byId(`pictures-${position}`)?.textContent ?? '[]');
+    // A picture that is equal to one of an earlier run stands there.
+    const read = () => resolve(block(run.position).map((each) => (
+      typeof each === 'string' ? each : block(each[0])[each[1]])));
     if (byId(`pictures-${run.position + 1}`) || document.readyState !== 'loading') read();
     else document.addEventListener('DOMContentLoaded', read, { once: true });
   });

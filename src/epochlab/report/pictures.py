@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +30,10 @@ ALT_TEXTS = {
 COLORS = 64
 
 
-# Passes on the pictures of each run, of which there are as many as the number says.
-Track = Callable[[Iterable[list[bytes]], int], Iterable[list[bytes]]]
+# In the page: a picture in base64, or the run and the place in its list where the same one stands.
+Embedded = str | tuple[int, int]
+# Passes on the pictures of each run.
+Track = Callable[[Sequence[Sequence["Picture"]]], Iterable[Sequence["Picture"]]]
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,12 @@ class Placement:
     """How the pictures come into a page.
 
     Attributes:
-        embedded: For each run its pictures in base64, or None where they are not embedded.
+        embedded: For each run its pictures, or None where they are not embedded.
         linked: How many pictures are linked instead.
         are_shrunk: Whether those embedded have fewer colours than their files.
     """
 
-    embedded: Sequence[Sequence[str] | None]
+    embedded: Sequence[Sequence[Embedded] | None]
     linked: int
     are_shrunk: bool
 
@@ -75,9 +79,9 @@ class Placement:
         return ", ".join(parts) or "no pictures"
 
 
-def ignore_progress(pictures: Iterable[list[bytes]], total: int) -> Iterable[list[bytes]]:
-    """Returns `pictures` and shows nothing."""
-    return pictures
+def ignore_progress(runs: Sequence[Sequence[Picture]]) -> Iterable[Sequence[Picture]]:
+    """Returns `runs` and shows nothing."""
+    return runs
 
 
 def list_pictures(run: Path) -> list[Picture]:
@@ -104,8 +108,9 @@ def place_pictures(
     """Decides which pictures a page holds itself, and reads those.
 
     With `auto` they are embedded as they are, byte for byte, as long as that takes at most `limit`
-    bytes. Otherwise their colours are reduced, and as many runs as then fit are embedded, the first
-    ones first; the others are to be linked.
+    bytes. Otherwise their colours are reduced, their text fields left away, and equal ones, such as
+    those of one network, are embedded once. As many runs as then fit are embedded, the first ones
+    first; the others are to be linked.
 
     Args:
         runs: The pictures of each run.
@@ -118,13 +123,7 @@ def place_pictures(
         return Placement([None for _ in runs], sum(counts), False)
     if mode == "embed" or sum(picture.size for run in runs for picture in run) <= limit:
         return Placement([[_encode(read_picture(p)) for p in run] for run in runs], 0, False)
-    embedded: list[Sequence[str] | None] = []
-    left = limit
-    for pictures in track(_shrink_all(runs), len(runs)):
-        left -= sum(map(len, pictures))
-        if left < 0:
-            break
-        embedded.append([_encode(picture) for picture in pictures])
+    embedded = _embed_shrunk(runs, limit, track)
     missing = len(runs) - len(embedded)
     linked = sum(counts[len(embedded) :])
     return Placement([*embedded, *[None] * missing], linked, True)
@@ -145,35 +144,60 @@ def read_picture(picture: Picture) -> bytes:
     return content if content.startswith(SIGNATURE) else b""
 
 
-def shrink_picture(picture: Picture) -> bytes:
-    """Returns the picture as PNG with a small palette and its text fields; nothing if damaged."""
-    from PIL import Image, PngImagePlugin
+def shrink_picture(content: bytes) -> bytes:
+    """Returns a PNG picture with a small palette; nothing where it is damaged."""
+    from PIL import Image
 
-    content = read_picture(picture)
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             opaque = Image.new("RGB", image.size, "white")
             opaque.paste(image, mask=image if image.mode == "RGBA" else None)
-            fields = PngImagePlugin.PngInfo()
-            for name, text in image.info.items():
-                if isinstance(name, str) and isinstance(text, str):
-                    fields.add_itxt(name, text)
         reduced = opaque.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         written = io.BytesIO()
-        reduced.save(written, "PNG", pnginfo=fields, compress_level=6)
-    except (OSError, ValueError, SyntaxError):
+        reduced.save(written, "PNG", compress_level=6)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return b""
     return min(written.getvalue(), content, key=len)
 
 
-def _shrink_all(runs: Sequence[Sequence[Picture]]) -> Iterator[list[bytes]]:
-    """Gives the shrunk pictures run by run, no further ahead than there are threads."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as executor:
-        for begin in range(0, len(runs), 4 * workers):
-            part = runs[begin : begin + 4 * workers]
-            # Pillow's work is done without Python's lock.
-            yield from executor.map(lambda run: [shrink_picture(p) for p in run], part)
+def strip_text(content: bytes) -> bytes:
+    """Returns a PNG file without its text fields, so that equal pictures are equal bytes."""
+    kept, position = [content[: len(SIGNATURE)]], len(SIGNATURE)
+    while position < len(content):
+        (length,) = struct.unpack(">I", content[position : position + 4].rjust(4, b"\0"))
+        end = position + length + 12  # with length, type and checksum
+        if content[position + 4 : position + 8] not in (b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(content[position:end])
+        position = end
+    return b"".join(kept)
+
+
+def _embed_shrunk(
+    runs: Sequence[Sequence[Picture]], limit: int, track: Track
+) -> list[list[Embedded]]:
+    """Returns the shrunk pictures of as many runs as fit into `limit` bytes."""
+    embedded: list[list[Embedded]] = []
+    places: dict[bytes, tuple[int, int]] = {}
+    left = limit
+    # Pillow does most of its work without Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        for number, pictures in enumerate(track(runs)):
+            stripped = [strip_text(read_picture(picture)) for picture in pictures]
+            digests = [hashlib.sha256(content).digest() for content in stripped]
+            pairs = zip(digests, stripped, strict=True)
+            new = {digest: content for digest, content in pairs if digest not in places}
+            shrunk = dict(zip(new, executor.map(shrink_picture, new.values()), strict=True))
+            left -= sum(map(len, shrunk.values()))
+            if left < 0:
+                break
+            places |= {digest: (number, digests.index(digest)) for digest in new}
+            embedded.append(
+                [
+                    _encode(shrunk[digest]) if places[digest] == (number, place) else places[digest]
+                    for place, digest in enumerate(digests)
+                ]
+            )
+    return embedded
 
 
 def _encode(content: bytes) -> str:
