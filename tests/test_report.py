@@ -191,6 +191,14 @@ def test_what_is_unfinished_or_cut_short_says_so(tmp_path):
     assert "cannot be read beyond epoch 2" in note
 
 
+def test_a_run_that_has_lost_its_figures_is_not_called_finished(tmp_path):
+    run = make_run(tmp_path, "a", accuracy=None)
+    (run / "sessions.json").write_text('{"sessions": [{"ended": "finished"}]}')
+    (found,) = read_outputs(tmp_path).runs
+    assert found.recorded.state == "not finished"
+    assert found.recorded.notes == [f"{run / 'metrics.json'}: is missing"]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [

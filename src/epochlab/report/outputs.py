@@ -5,7 +5,6 @@ One damaged run never keeps the others from being listed.
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,20 +15,9 @@ from epochlab.compare import compare_runs, read_figures
 from epochlab.config import list_settings
 from epochlab.errors import RunError
 from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
+from epochlab.report.damage import WRONG_SHAPE, admit_damage, check_figures, check_records
 
-# What a run is read from.
-RECORDS = (
-    "config.yaml",
-    "history.csv",
-    "metrics.json",
-    "sessions.json",
-    "environment.json",
-    "data.json",
-    "run.lock",
-)
 COMPARISONS = "comparisons"
-# What comes of JSON that can be read but is another table, or is nested without end.
-WRONG_SHAPE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -108,49 +96,16 @@ def _read(path: Path, folder: Path) -> ListedRun:
     Raises:
         RunError: If that is not possible.
     """
-    _check_records(path, folder)
+    check_records(path, folder)
     try:
-        run = _admit_damage(read_run(path))
+        run = admit_damage(read_run(path))
         compare_runs([run])  # so that one of another shape is found here and not among the others
-        settings, figures = list_settings(run.config), _check_figures(read_figures(run))
+        settings, figures = list_settings(run.config), check_figures(read_figures(run))
         return ListedRun(run, _place(path, folder), _find_start(run), settings, figures, {})
     except WRONG_SHAPE as error:
         raise RunError(
             f"{path}: its records are not what Epochlab writes ({type(error).__name__}: {error})"
         ) from error
-
-
-def _admit_damage(run: RecordedRun) -> RecordedRun:
-    """Returns a run whose `metrics.json` is no table as one that is not finished."""
-    if not run.run.is_finished or isinstance(run.metrics, Mapping):
-        return run
-    told = [note for note in run.notes if "metrics.json" in note]
-    note = f"{run.run.path / 'metrics.json'}: holds no figures; it is damaged"
-    notes = [*run.notes, *([] if told else [note])]
-    return replace(run, metrics=None, state="not finished", notes=notes)
-
-
-def _check_records(path: Path, folder: Path) -> None:
-    """Refuses what would hang when it is opened, and what lies outside `folder`.
-
-    Raises:
-        RunError: If a record is no regular file, or a link to somewhere else.
-    """
-    inside = folder.resolve()
-    for name in RECORDS:
-        record = path / name
-        with contextlib.suppress(FileNotFoundError):
-            if not record.resolve().is_relative_to(inside):
-                raise RunError(f"{record}: is a link to a place outside {folder}; not read")
-            if not stat.S_ISREG(record.stat().st_mode):
-                raise RunError(f"{record}: is no regular file; not read")
-
-
-def _check_figures(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    for name, value in figures.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise TypeError(f"{name} is {value!r}, not a number")
-    return dict(figures)
 
 
 def _find_start(run: RecordedRun) -> datetime | None:

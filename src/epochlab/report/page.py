@@ -24,7 +24,7 @@ from epochlab.report.pictures import (
 )
 
 # One after the other, in one function.
-PROGRAM = ("elements.js", "runs.js", "chart.js", "table.js", "details.js", "page.js")
+PROGRAM = ("elements.js", "runs.js", "scales.js", "chart.js", "table.js", "details.js", "page.js")
 # As much as a browser opens in about a second.
 PICTURE_LIMIT = 48 * 2**20
 
