@@ -272,6 +272,13 @@ def test_a_pipe_in_place_of_a_record_does_not_hang(tmp_path):
     assert "is no regular file" in why
 
 
+def test_a_record_that_is_a_link_to_itself_is_told_of(tmp_path):
+    run = make_run(tmp_path, "a", accuracy=None)
+    (run / "metrics.json").symlink_to(run / "metrics.json")
+    ((_, why),) = read_outputs(tmp_path).left_out
+    assert "metrics.json: cannot be read" in why
+
+
 def test_names_cannot_become_part_of_the_page(tmp_path):
     make_run(tmp_path, "<script>alert(1)<!--", experiment="<script>", classes=(HOSTILE, "dog"))
     make_run(tmp_path, "b", settings={"note": HOSTILE})

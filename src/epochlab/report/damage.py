@@ -1,6 +1,5 @@
 """What may be wrong with the records of one run, so that the others can still be listed."""
 
-import contextlib
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,11 +32,17 @@ def check_records(path: Path, folder: Path) -> None:
     inside = folder.resolve()
     for name in RECORDS:
         record = path / name
-        with contextlib.suppress(FileNotFoundError):
-            if not record.resolve().is_relative_to(inside):
-                raise RunError(f"{record}: is a link to a place outside {folder}; not read")
-            if not stat.S_ISREG(record.stat().st_mode):
-                raise RunError(f"{record}: is no regular file; not read")
+        try:
+            is_inside = record.resolve().is_relative_to(inside)
+            is_regular = stat.S_ISREG(record.stat().st_mode)
+        except FileNotFoundError:
+            continue
+        except (OSError, RuntimeError) as error:  # the latter for a link to itself, in Python 3.11
+            raise RunError(f"{record}: cannot be read ({error})") from error
+        if not is_inside:
+            raise RunError(f"{record}: is a link to a place outside {folder}; not read")
+        if not is_regular:
+            raise RunError(f"{record}: is no regular file; not read")
 
 
 def admit_damage(run: RecordedRun) -> RecordedRun:
