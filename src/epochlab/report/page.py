@@ -57,7 +57,7 @@ def write_page(
     if mode == "none":
         pictures = [[] for _ in pictures]
     placed = place_pictures(pictures, mode, limit, track)
-    content = describe_outputs(outputs) | {"pictures": placed.describe()}
+    content: dict[str, Any] = describe_outputs(outputs) | {"pictures": placed.describe()}
     for run, own, embedded in zip(content["runs"], pictures, placed.embedded, strict=True):
         run["pictures"] = _describe_pictures(own, path, is_embedded=embedded is not None)
     make_folder(path.parent)
