@@ -56,7 +56,7 @@ const FIGURE_COLUMNS = [
   { id: 'test_loss', label: 'test loss', value: figure('test.loss') },
   { id: 'val_loss', label: 'val loss', value: figure('val_loss') },
   { id: 'best_epoch', label: 'best epoch', value: figure('best_epoch') },
-  { id: 'epochs', label: 'epochs', value: (run) => run.epochs },
+  { id: 'epochs', label: 'epochs done', value: (run) => run.epochs },
   { id: 'seconds', label: 'seconds', value: figure('train_seconds'), isRound: true },
 ].map((column) => ({ ...column, isNumber: true }));
 
