@@ -10,8 +10,10 @@ from epochlab.commands import (
     cache,
     check_data,
     compare,
+    list_runs,
     predict,
     prepare,
+    report,
     reproduce,
     resume,
     whence,
@@ -27,6 +29,8 @@ app.command("predict")(predict.predict)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("compare")(compare.compare)
+app.command("list")(list_runs.list_runs)
+app.command("report")(report.report)
 app.command("whence")(whence.whence)
 
 

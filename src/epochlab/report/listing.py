@@ -1,0 +1,120 @@
+"""The runs of a folder as text: a table for a person, CSV or JSON for a program."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from epochlab.report.labels import describe_settings, format_setting
+from epochlab.report.outputs import ListedRun, Outputs
+
+# A spreadsheet computes a cell that begins so.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def draw_table(outputs: Outputs) -> str:
+    """Returns a table per experiment, that of the newest run first, as wide as the terminal."""
+    if not outputs.runs:
+        return f"no run in {outputs.folder}\n"
+    by_experiment: dict[str, list[ListedRun]] = {}
+    for run in outputs.runs:
+        by_experiment.setdefault(run.recorded.experiment, []).append(run)
+    return "\n".join(_draw_experiment(name, runs) for name, runs in by_experiment.items())
+
+
+def format_csv(outputs: Outputs) -> str:
+    """Returns a row per run; settings have a column where they differ within an experiment."""
+    settings = dict.fromkeys(key for run in outputs.runs for key in run.differing)
+    rows = [
+        _row(run) | {key: _cell(run.differing.get(key)) for key in settings} for run in outputs.runs
+    ]
+    if not rows:
+        return ""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
+    return written.getvalue()
+
+
+def format_json(outputs: Outputs) -> str:
+    """Returns a JSON list of the runs, in ASCII."""
+    rows = [
+        _row(run) | {"differing": run.differing, "notes": list(run.recorded.notes)}
+        for run in outputs.runs
+    ]
+    return json.dumps(_finite(rows), indent=2) + "\n"
+
+
+def describe_left_out(outputs: Outputs) -> str:
+    """Returns a line for each folder that is not listed, with the reason."""
+    return "".join(f"not listed: {_one_line(f'{p}: {why}')}\n" for p, why in outputs.left_out)
+
+
+def _draw_experiment(name: str, runs: Sequence[ListedRun]) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("run", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for title in ("seed", "epochs", "test"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("differs in", overflow="fold", ratio=1)
+    for run in runs:
+        accuracy = run.figures["test.accuracy"]
+        table.add_row(
+            _one_line(run.place.rpartition("/")[2]) + ("*" if run.recorded.notes else ""),
+            _one_line(run.recorded.state.partition(":")[0]),
+            str(run.recorded.seed),
+            str(run.figures["epochs"]),
+            "-" if accuracy is None else f"{accuracy:.4f}",
+            _one_line(describe_settings(run.differing)),
+        )
+    written = io.StringIO()
+    # The width of a person's terminal, or 80 columns in a file.
+    console = Console(file=written, width=Console().width, markup=False, highlight=False)
+    console.print(table)
+    lines = [_one_line(name), *(line.rstrip() for line in written.getvalue().splitlines())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _row(run: ListedRun) -> dict[str, Any]:
+    return {
+        "experiment": run.recorded.experiment,
+        "run": run.place,
+        "started": run.started and run.started.isoformat(),
+        "state": run.recorded.state,
+        "seed": run.recorded.seed,
+    } | dict(run.figures)
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float) else format_setting(value)
+
+
+def _safe(value: Any) -> Any:
+    """Returns a cell that a spreadsheet takes for text where it is text."""
+    if not isinstance(value, str):
+        return value
+    text = _one_line(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _finite(value: Any) -> Any:
+    """Returns a value that JSON can say: infinite and missing numbers by name."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _one_line(text: str) -> str:
+    """Returns text that cannot move a terminal's cursor or break a line."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
