@@ -35,7 +35,8 @@ ALLOWED = {
     "reproduction": {"history", "runs", "session_records"},
     "recorded_runs": {"config", "errors", "history", "run_lock", "runs", "session_records"},
     "significance": set(),
-    "compare": {"config", "errors", "recorded_runs", "session_records"},
+    "labels": {"config"},
+    "compare": {"config", "errors", "labels", "recorded_runs", "session_records"},
     "comparison_text": {"compare", "significance"},
     "comparison_files": {
         "compare",
@@ -52,6 +53,7 @@ ALLOWED = {
         "errors",
         "files",
         "history",
+        "labels",
         "recorded_runs",
     },
     "provenance": {"errors"},

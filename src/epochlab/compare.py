@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from epochlab.config import list_settings
-from epochlab.config.yaml_writer import format_value
 from epochlab.errors import ConfigError, RunError
+from epochlab.labels import format_setting, shorten_keys
 from epochlab.recorded_runs import RecordedRun
 from epochlab.session_records import FREE
 
@@ -68,11 +68,11 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
     """
     if not runs:
         raise RunError("there are no runs to compare; give run folders, globs or experiments")
-    settings = {run.name: _settings(run) for run in runs}
+    settings = {run.run.path: _settings(run) for run in runs}
     counted: dict[tuple[Any, ...], RecordedRun] = {}
     repeated = []
     for run in runs:
-        key = (*_identity(run, settings[run.name]), run.seed, run.is_finished)
+        key = (*_identity(run, settings[run.run.path]), run.seed, run.is_finished)
         if not run.is_finished:
             key = (run.run.path,)
         if key in counted:
@@ -83,7 +83,7 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
     for key, run in counted.items():
         gathered.setdefault(key[:-2] if run.is_finished else key, []).append(run)
     members = sorted(gathered.values(), key=lambda group: not group[0].is_finished)
-    labels = _label([(group[0], settings[group[0].name]) for group in members])
+    labels = _label([(group[0], settings[group[0].run.path]) for group in members])
     groups = [
         Group(_name(label, group), differing, group, group[0].is_finished)
         for (label, differing), group in zip(labels, members, strict=True)
@@ -160,12 +160,14 @@ def _label(
         name: _differing_keys([own for run, own in groups if run.experiment == name])
         for name in experiments
     }
-    keys = [key for found in by_experiment.values() for key in found]
+    names = shorten_keys([key for found in by_experiment.values() for key in found])
     labels = []
     for run, own in groups:
         differing = {key: own.get(key) for key in by_experiment[run.experiment]}
         words = [
-            f"{_short(key, keys)}={_show(value)}" for key, value in differing.items() if key in own
+            f"{names[key]}={format_setting(value)}"
+            for key, value in differing.items()
+            if key in own
         ]
         if len(experiments) > 1 or not words:
             words.insert(0, run.experiment)
@@ -195,24 +197,6 @@ def _follows_from_name(
         _is_varied(key, [group for group in groups if repr(group.get(name)) == value])
         for value in values
     )
-
-
-def _short(key: str, keys: Sequence[str]) -> str:
-    """Returns as much of the end of a dotted key as tells it from the others."""
-    parts = key.split(".")
-    if parts[-1] == "name" and len(parts) > 1:
-        parts = parts[:-1]
-    for count in range(1, len(parts)):
-        ending = ".".join(parts[-count:])
-        if parts[-count].isdigit():
-            continue
-        if sum(other == ending or other.endswith(f".{ending}") for other in set(keys)) <= 1:
-            return ending
-    return ".".join(parts)
-
-
-def _show(value: Any) -> str:
-    return value if isinstance(value, str) else format_value(value)
 
 
 def _name(label: str, runs: Sequence[RecordedRun]) -> str:

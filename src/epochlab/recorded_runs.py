@@ -207,7 +207,10 @@ def _state(run: Run, metrics: Mapping[str, Any] | None, notes: list[str]) -> str
     except RunError as error:
         notes.append(str(error))
         return "not finished"
-    # A session ends as finished just before metrics.json is written.
-    if ended and ended != "finished":
+    if ended == "finished":  # which is noted just before metrics.json is written
+        if not run.is_finished:
+            notes.append(f"{run.path / 'metrics.json'}: is missing")
+        return "not finished"
+    if ended:
         return str(ended)
     return "at work" if is_locked(run.path) else "cut off"

@@ -12,8 +12,8 @@ from epochlab.config import list_settings
 from epochlab.config.yaml_writer import format_value
 from epochlab.errors import RunError
 from epochlab.history import find_overfitting
+from epochlab.labels import shorten_keys
 from epochlab.recorded_runs import RecordedRun
-from epochlab.report.labels import shorten_keys
 from epochlab.report.outputs import ListedRun, Outputs
 
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from epochlab.report.labels import describe_settings, format_setting
+from epochlab.labels import describe_settings, format_setting
 from epochlab.report.outputs import ListedRun, Outputs
 
 # A spreadsheet computes a cell that begins so.

@@ -15,7 +15,7 @@ from epochlab.compare import compare_runs, read_figures
 from epochlab.config import list_settings
 from epochlab.errors import RunError
 from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
-from epochlab.report.damage import WRONG_SHAPE, admit_damage, check_figures, check_records
+from epochlab.report.record_files import check_records
 
 COMPARISONS = "comparisons"
 
@@ -97,15 +97,9 @@ def _read(path: Path, folder: Path) -> ListedRun:
         RunError: If that is not possible.
     """
     check_records(path, folder)
-    try:
-        run = admit_damage(read_run(path))
-        compare_runs([run])  # so that one of another shape is found here and not among the others
-        settings, figures = list_settings(run.config), check_figures(read_figures(run))
-        return ListedRun(run, _place(path, folder), _find_start(run), settings, figures, {})
-    except WRONG_SHAPE as error:
-        raise RunError(
-            f"{path}: its records are not what Epochlab writes ({type(error).__name__}: {error})"
-        ) from error
+    run = read_run(path)
+    place, settings = _place(path, folder), list_settings(run.config)
+    return ListedRun(run, place, _find_start(run), settings, read_figures(run), {})
 
 
 def _find_start(run: RecordedRun) -> datetime | None:

@@ -26,7 +26,7 @@ def _shorten(key: str, keys: Sequence[str]) -> str:
     parts = _without_name(key).split(".")
     for count in range(1, len(parts)):
         ending = ".".join(parts[-count:])
-        same = [other for other in keys if f".{_without_name(other)}".endswith(f".{ending}")]
+        same = {other for other in keys if f".{_without_name(other)}".endswith(f".{ending}")}
         if len(same) == 1 and not parts[-count].isdigit():
             return ending
     return ".".join(parts)
