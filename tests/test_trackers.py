@@ -114,7 +114,7 @@ def test_a_run_and_its_extension_stand_in_both_trackers(run_script, digits, tmp_
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_the_same_records(run_script, digits, tmp_path):
-    """Killed in the midst of the trackers' own writing: MLflow has an epoch, TensorBoard lacks it."""
+    """Killed between two trackers: MLflow has an epoch that TensorBoard lacks."""
     program = (
         "import os, runpy, sys\n"
         "from epochlab.trackers import mlflow_runs\n"

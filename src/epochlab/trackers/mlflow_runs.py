@@ -1,13 +1,16 @@
 """MLflow: a run of its own in the database `mlflow.db`, or wherever MLFLOW_TRACKING_URI says."""
 
+import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.config.yaml_writer import format_value
+from epochlab.files import make_folder
 from epochlab.history import COLUMNS, History
 from epochlab.quiet import held_back_stderr
 from epochlab.runs import Run
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 # In the run folder: which of MLflow's runs is this one.
 RECORD = "mlflow.json"
 # Hidden, or the config.yaml in it would be taken for that of a run.
-DATABASE, ARTIFACTS = "mlflow.db", ".mlflow_artifacts"
+DATABASE, ARTIFACTS, LOCK = "mlflow.db", ".mlflow_artifacts", ".mlflow.lock"
 # Small files alone: the model and the checkpoints stay where they are.
 UPLOADED = ("*.yaml", "*.png", "*.txt", "history.csv", "environment.json", "data.json")
 LONGEST_VALUE = 500
@@ -88,16 +91,20 @@ class MlflowRun:
 
     def _create(self) -> str:
         """Makes the run, in the experiment of the same name as ours."""
+        from mlflow.exceptions import MlflowException
+
         folder = self.run.path
         name = folder.parent.name
+        artifacts = folder.parent.parent.absolute() / ARTIFACTS
+        with contextlib.suppress(MlflowException):  # it is there, perhaps since a moment ago
+            self.client.create_experiment(
+                name, artifact_location=artifacts.as_uri() if _is_local() else None
+            )
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            artifacts = folder.parent.parent.absolute() / ARTIFACTS
-            location = artifacts.as_uri() if _is_local() else None
-            experiment_id = self.client.create_experiment(name, artifact_location=location)
-        else:
-            experiment_id = experiment.experiment_id
-        return self.client.create_run(experiment_id, run_name=folder.name).info.run_id
+            raise LookupError(f"there is no experiment {name}, and none can be made")
+        run = self.client.create_run(experiment.experiment_id, run_name=folder.name)
+        return run.info.run_id
 
     def _log_settings(self, settings: Mapping[str, str], known: Mapping[str, str]) -> None:
         """Writes settings and origin. MLflow's parameters never change: a new value is a tag."""
@@ -150,10 +157,24 @@ def _connect(out: Path) -> "MlflowClient":
     with held_back_stderr():  # it tells of each table that it makes in a new database
         from mlflow import MlflowClient
 
-        database = f"sqlite:///{out.absolute() / DATABASE}"
-        client = MlflowClient(database if _is_local() else None)
-        client.search_experiments(max_results=1)
-    return client
+        if not _is_local():
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+            return client
+        make_folder(out)
+        with _one_at_a_time(out / LOCK):
+            client = MlflowClient(f"sqlite:///{out.absolute() / DATABASE}")
+            client.search_experiments(max_results=1)
+            return client
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Waits for other processes: MLflow fails where two make a new database at the same time."""
+    with path.open("a") as opened:
+        # The system lets go of it when the process ends, however that is.
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def check_tracker(out: Path) -> None:
