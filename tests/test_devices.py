@@ -39,7 +39,7 @@ def train(tmp_path: Path) -> Train:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert finished.returncode == 0, finished.stderr
         names = ", ".join(f"CPU:{number}" for number in range(count))

@@ -228,3 +228,37 @@ def test_settings_are_flattened_down_to_lists_of_values():
         "phases.1.epochs": 3,
         "sizes": [1, 2],
     }
+
+
+@pytest.mark.slow
+def test_processes_that_make_the_same_new_database_wait_for_each_other(tmp_path):
+    """As the runs of a sweep do: MLflow itself fails there."""
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "import mlflow\n"
+        "from epochlab.trackers import check_trackers\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "check_trackers(['mlflow'], Path(sys.argv[1]))\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, stderr = process.communicate()
+        assert process.returncode == 0, stderr
