@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
+
 from epochlab.data.batches import evaluation_batches, training_batches
 from epochlab.data.images import ImageData
 from epochlab.data.mnist import MnistConfig, load_mnist
@@ -35,6 +37,13 @@ class CustomDenseExperiment(ExperimentConfig):
     data: MnistConfig
     model: CustomDenseConfig
     training: TrainingConfig
+
+    @field_validator("training")
+    @classmethod
+    def _check_devices(cls, training: TrainingConfig) -> TrainingConfig:
+        if training.devices != "one":
+            raise ValueError("devices: expected one, all that this script's loop knows, got all")
+        return training
 
 
 def train(session: Session[CustomDenseExperiment]) -> None:

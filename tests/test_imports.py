@@ -30,6 +30,8 @@ ALLOWED = {
     "optimizers": {"config"},
     "training_config": {"config", "optimizers"},
     "runs": {"config", "errors", "files", "history"},
+    "devices": {"quiet"},
+    "trackers": {"config", "errors", "files", "history", "quiet", "runs", "training_config"},
     "run_lock": {"errors"},
     "session_records": {"errors", "history", "runs"},
     "reproduction": {"history", "runs", "session_records"},

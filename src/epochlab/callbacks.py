@@ -20,10 +20,12 @@ from epochlab.checkpoint import (
     keep_best,
     save_checkpoint,
 )
+from epochlab.devices import count_parts, parts
 from epochlab.errors import DIVERGED_REMEDY, DivergedError
 from epochlab.history import Epoch, find_best_epoch, should_stop
 from epochlab.runs import Run
 from epochlab.stop_request import StopRequest
+from epochlab.trackers import Trackers
 from epochlab.training_config import TrainingConfig
 from epochlab.training_state import first_not_finite, read_state
 
@@ -43,6 +45,7 @@ class EpochRecorder(keras.callbacks.Callback):
         progress: How far the run has come; it is kept up to date.
         steps: Steps of an epoch.
         request: Whether the process has been asked to stop.
+        trackers: Where each epoch is recorded, too.
         metrics: What gives an epoch's means, or None for the model's own metrics.
 
     Attributes:
@@ -60,6 +63,7 @@ class EpochRecorder(keras.callbacks.Callback):
         progress: Progress,
         steps: int,
         request: StopRequest,
+        trackers: Trackers,
         metrics: Sequence[keras.Metric] | None = None,
     ) -> None:
         super().__init__()
@@ -68,6 +72,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.progress = progress
         self.steps = steps
         self.request = request
+        self.trackers = trackers
         self.own_metrics = metrics
         self.on_terminal = sys.stdout.isatty()
         self.first_step = 0
@@ -103,7 +108,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.saved = time.perf_counter()
         self.started = self.saved - self.progress.seconds
         if self.first_step:
-            if self.own_metrics is None:
+            if self.own_metrics is None and count_parts() == 1:  # else they are built
                 _build_metrics(self.model)
             values = zip(self._metric_variables(), self.progress.metrics, strict=True)
             for variable, value in values:
@@ -151,6 +156,7 @@ class EpochRecorder(keras.callbacks.Callback):
         path = save_checkpoint(self.run.checkpoints, self.model, self.progress)
         self._keep_if_best(path)
         self.run.write_history(self.history)
+        self.trackers.record(self.history)
         if not self.on_terminal:
             print(_plain_line(row, self.last_epoch), flush=True)
         if self.is_complete:
@@ -166,6 +172,7 @@ class EpochRecorder(keras.callbacks.Callback):
         if self.progress.step == 0 and self.phase_history:
             self._keep_if_best(checkpoint.path)
         self.run.write_history(self.history)
+        self.trackers.record(self.history)
 
     def _keep_if_best(self, path: Path) -> None:
         """Keeps the checkpoint of the last epoch as the best one if it is that."""
@@ -175,7 +182,8 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def _metric_variables(self) -> list[Any]:
         metrics = self.model.metrics if self.own_metrics is None else self.own_metrics
-        return [variable for metric in metrics for variable in metric.variables]
+        variables = (variable for metric in metrics for variable in metric.variables)
+        return [part for variable in variables for part in parts(variable)]
 
     def _stop_if_asked(self) -> None:
         if self.request.signal_name is not None:

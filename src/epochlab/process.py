@@ -2,6 +2,7 @@
 
 import os
 
+from epochlab.devices import use_all_devices
 from epochlab.quiet import held_back_stderr
 from epochlab.training_config import TrainingSettings
 
@@ -21,6 +22,8 @@ def prepare_tensorflow(config: TrainingSettings, seed: int) -> None:
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    if config.devices == "all":
+        use_all_devices()
 
 
 def load_tensorflow(threads: int | None = None) -> None:

@@ -16,6 +16,7 @@ from epochlab.history import History, find_best_epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.runs import Run
 from epochlab.session_records import end_session, list_accepted
+from epochlab.trackers import track_result
 from epochlab.training import count_epoch_steps
 from epochlab.training_config import TrainingSettings
 
@@ -78,6 +79,7 @@ def finish_run(
         "parameters": parameters,
         "weights_sha256": sha256,
     }
+    track_result(run, config, history, metrics)
     end_session(run, "finished")
     run.write_json("metrics.json", metrics)
     changes = list_accepted(run)

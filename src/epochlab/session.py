@@ -17,6 +17,7 @@ from epochlab.resuming import begin_session
 from epochlab.run_lock import lock_run
 from epochlab.runs import Run, create_run
 from epochlab.session_records import SESSIONS, describe_session, end_session
+from epochlab.trackers import check_trackers
 from epochlab.training_config import TrainingSettings
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Session(Generic[Config]):
 
         Raises:
             ConfigError: If `training` asks for validation images and there are none.
-            EnvironmentFault: If the run folder cannot be made or the model not be drawn.
+            EnvironmentFault: If the run folder cannot be made, the model not be drawn or a tracker
+                not be used.
             RunError: If the run to go on with is another process's, or began with other settings,
                 data or software.
         """
@@ -102,6 +104,9 @@ class Session(Generic[Config]):
             print(summarize(model), end="")
             raise PlanShown
         find_drawing_program()  # what is missing is said before there is a folder
+        check_trackers(
+            training.trackers, self.resumed.path.parent.parent if self.resumed else self.out
+        )
         run = self.resumed or self._create_run(data)
         with lock_run(run.path):
             if self.resumed is not None:

@@ -12,14 +12,15 @@ from epochlab.runs import Run
 SESSIONS = "sessions.json"
 KILLED = "killed, or the machine went down"
 
-# Where things lie and how much room they may take does not change what is computed: data and
-# weights are compared by content, whatever their path.
+# Where things lie, how much room they may take and who else is told does not change what is
+# computed: data and weights are compared by content, whatever their path.
 FREE = {
     "data.path",
     "data.cache_limit",
     "features.cache_limit",
     "features.save_parts",
     "model.weights",
+    "training.trackers",
 }
 FREE_OF_DATA = {"source", "warnings"}
 # What of the environment decides the bits.

@@ -14,6 +14,7 @@ from epochlab.data.batches import (
     training_batches,
 )
 from epochlab.data.images import ImageData
+from epochlab.devices import count_parts, split_training
 from epochlab.errors import ConfigError
 from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
@@ -22,6 +23,7 @@ from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
 from epochlab.session_records import begin_at
 from epochlab.stop_request import stop_requests
+from epochlab.trackers import tracking
 from epochlab.training_config import TrainingConfig, TrainingSettings
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ def compile_classifier(
         jit_compile=config.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
+    split_training(model)
 
 
 def count_epoch_steps(config: TrainingSettings, data: ImageData) -> int:
@@ -138,9 +141,10 @@ def run_epochs(
 ) -> None:
     """Calls `keras.Model.fit` for what is left of a phase; arguments as for `fit`."""
     steps = count_epoch_steps(config, data)
-    model.steps_per_execution = choose_steps_per_execution(
-        steps, math.prod(data.image_shape[:2]) * config.batch_size
-    )
+    if count_parts() == 1:  # with more, Keras 3.15 can take only one step at a time
+        model.steps_per_execution = choose_steps_per_execution(
+            steps, math.prod(data.image_shape[:2]) * config.batch_size
+        )
     while not recorder.is_complete:
         done, step = len(recorder.history), recorder.progress.step
         with data_errors(data.train, data.validation):
@@ -211,8 +215,10 @@ def recording_after(
     from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
 
     steps = count_epoch_steps(config, data)
-    with stop_requests() as request:
-        recorder = EpochRecorder(run, config, checkpoint.progress, steps, request, metrics)
+    with stop_requests() as request, tracking(run, config) as trackers:
+        recorder = EpochRecorder(
+            run, config, checkpoint.progress, steps, request, trackers, metrics
+        )
         recorder.catch_up(checkpoint)
         yield recorder
 

@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PlainValidator, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PlainValidator,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from epochlab.config import Section
 from epochlab.optimizers import OptimizerConfig
@@ -18,6 +25,9 @@ class EarlyStoppingConfig(Section):
 
     patience: PositiveInt
     min_delta: NonNegativeFloat
+
+
+TRACKERS = ("tensorboard", "mlflow")
 
 
 class TrainingSettings(Section):
@@ -36,6 +46,11 @@ class TrainingSettings(Section):
             number decides in which order sums are rounded, and so the bits.
         jit_compile: Whether XLA compiles the training step. On a CPU it can speed up dense networks
             and slows down convnets; it cannot be had together with `deterministic`.
+        devices: `one`; or `all`: every GPU of this host, or without any every CPU device that
+            TensorFlow has, takes an equal part of each batch. The result differs from that of one
+            device by rounding, and with Dropout or BatchNormalization by more.
+        trackers: Where the run is recorded beside its folder: `tensorboard`, `mlflow`, both or
+            neither.
     """
 
     batch_size: PositiveInt
@@ -46,6 +61,16 @@ class TrainingSettings(Section):
     deterministic: bool
     threads: PositiveInt | None
     jit_compile: bool
+    devices: Literal["one", "all"]
+    trackers: tuple[str, ...]
+
+    @field_validator("trackers")
+    @classmethod
+    def _check_trackers(cls, trackers: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(trackers)) < len(trackers) or not set(trackers) <= set(TRACKERS):
+            given = ", ".join(trackers)
+            raise ValueError(f"expected a list of {' and '.join(TRACKERS)}, got [{given}]")
+        return trackers
 
     @model_validator(mode="after")
     def _check_jit_compile(self) -> Self:
@@ -53,6 +78,11 @@ class TrainingSettings(Section):
             raise ValueError(
                 "jit_compile and deterministic are both true, and Keras leaves XLA out of "
                 "deterministic training; set one of them to false"
+            )
+        if self.jit_compile and self.devices == "all":
+            raise ValueError(
+                "jit_compile is true and devices is all, and XLA compiles for one device alone; "
+                "set jit_compile to false or devices to one"
             )
         return self
 
