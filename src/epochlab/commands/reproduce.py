@@ -37,6 +37,7 @@ def reproduce(
         sys.executable,
         str(find_script(first, script)),
         *("--config", str(first.config_path), "--out", str(out)),
+        *("--set", "training.trackers=[]"),  # which have had their record of it
     ]
     again = load_run(_train(command))
     difference = explain_difference(first, again)
