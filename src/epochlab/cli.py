@@ -12,8 +12,10 @@ from epochlab.commands import (
     compare,
     predict,
     prepare,
+    repeat,
     reproduce,
     resume,
+    sweep,
     whence,
 )
 from epochlab.commands.apps import make_app
@@ -26,6 +28,8 @@ app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
+app.command("repeat")(repeat.repeat)
+app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("whence")(whence.whence)
 
