@@ -47,14 +47,14 @@ class Progress:
     """How far a sweep has come.
 
     Attributes:
-        trials: Those given by the search so far, in order.
-        skipped: Those that the budget has left no room for.
-        reason: What of the budget is used up.
+        total: How many trials the search has.
+        skipped: Those that the budget has left no room for, as far as they are known.
+        exhausted: What of the budget is used up, or nothing.
     """
 
-    trials: list[Trial] = field(default_factory=list)
+    total: int
     skipped: list[Trial] = field(default_factory=list)
-    reason: str = ""
+    exhausted: str = ""
 
 
 class Driver:
@@ -80,7 +80,7 @@ class Driver:
     ) -> None:
         self.search, self.ledger, self.engine, self.audience = search, ledger, engine, audience
         self.budget, self.objective = budget or BudgetConfig(), objective
-        self.progress = Progress()
+        self.progress = Progress(search.total)
         self._at_work: dict[str, Trial] = {}
         self._begun: dict[str, float] = {}
 
@@ -103,26 +103,24 @@ class Driver:
         finally:
             self.engine.close()
         self.progress.skipped += self.search.left()
+        self.progress.total = self.search.total
         return self.progress
 
     def _fill(self) -> None:
         """Starts trials until the engine is full, the budget used up, or none is left."""
-        while len(self._at_work) < self.engine.slots:
+        while len(self._at_work) < self.engine.slots and not self.progress.exhausted:
             trial = self.search.next()
             if trial is None:
                 return
             record = self.ledger.add(trial)
             if record.state in OUTCOMES:
-                self.progress.trials.append(trial)
                 self.search.tell(trial, record, self._figure(record))
                 self.audience.known(trial, record)
                 continue
-            reason = self._exhausted(record)
-            if reason:
+            self.progress.exhausted = self._exhausted(record)
+            if self.progress.exhausted:
                 self.progress.skipped.append(trial)
-                self.progress.reason = reason
-                continue
-            self.progress.trials.append(trial)
+                return
             folder = self.ledger.prepare(trial)
             record = self.ledger.update(
                 trial.identity, state="running", reason="", attempts=record.attempts + 1
@@ -158,6 +156,7 @@ class Driver:
                 exit_code=outcome.exit_code,
                 seconds=round(before + outcome.seconds, 2),
                 node=outcome.node,
+                attempts=outcome.attempts or self.ledger.records[outcome.identity].attempts,
                 run=str(run.path.relative_to(self.ledger.folder)) if run else "",
             )
             figure = self._figure(record)

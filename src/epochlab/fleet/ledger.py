@@ -30,7 +30,7 @@ SWEEP, BASE, RECORD, SETTINGS, LOG = (
     "settings.yaml",
     "output.log",
 )
-# What may change in a sweep that goes on: it decides how many trials run, and when, but none's result.
+# What may change in a sweep that goes on: it decides which trials run, and when, but no result.
 FREE = {"parallel", "budget", "budget.trials", "budget.trial_hours"}
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ from epochlab.fleet.ledger import OUTCOMES, Ledger, TrialRecord
 from epochlab.recorded_runs import RecordedRun, read_run
 
 TABLE = "trials.csv"
+
+
+@dataclass(frozen=True)
+class TrialRun(RecordedRun):
+    """A trial's run. Two trials may begin in the same second: their folder tells them apart."""
+
+    @property
+    def name(self) -> str:
+        """`TRIAL/RUN`, as in the path of the folder."""
+        return f"{self.run.path.parent.parent.name}/{self.run.path.name}"
 
 
 def write_trials(ledger: Ledger) -> Path:
@@ -46,7 +57,9 @@ def read_runs(ledger: Ledger) -> list[RecordedRun]:
     for record in ledger.records.values():
         run = ledger.run_of(record.identity) if record.state in OUTCOMES else None
         if run is not None:
-            found.append(read_run(run.path))
+            read = read_run(run.path)
+            values = {field.name: getattr(read, field.name) for field in fields(read)}
+            found.append(TrialRun(**values))
     return found
 
 

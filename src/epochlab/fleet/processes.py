@@ -20,6 +20,8 @@ from epochlab.fleet.ledger import LOG, SETTINGS, State, find_run
 EXIT_DIVERGED = 6
 LEASH = Path(__file__).with_name("leash.py")
 LOG_TAIL = 20_000
+# Begins the line of the log with which each process of a trial begins.
+ATTEMPT = "--- attempt "
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Outcome:
         exit_code: What the script ended with, or minus the signal.
         seconds: How long it took.
         node: The machine.
+        attempts: How many processes this trial has had, this one included.
     """
 
     identity: str
@@ -41,6 +44,7 @@ class Outcome:
     exit_code: int | None
     seconds: float
     node: str
+    attempts: int
 
 
 class TrialProcess:
@@ -50,7 +54,14 @@ class TrialProcess:
         identity: The trial's.
         script: The script.
         folder: The trial's folder, with its settings.
-        environment: The variables of its environment.
+        environment: The variables of its environment, or None for this process's.
+        working_folder: The folder that relative paths in its config start from, or None for this
+            process's.
+        node: What the machine is called.
+
+    Attributes:
+        identity: The trial's.
+        attempts: How many processes the trial has had, this one included.
 
     Raises:
         BlockingIOError: If an earlier process of this trial is still at work.
@@ -62,14 +73,20 @@ class TrialProcess:
         script: Path,
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        working_folder: Path | None = None,
+        node: str | None = None,
     ) -> None:
         self.identity = identity
-        self.folder = folder
+        self._folder = folder
+        self._node = node or os.uname().nodename
         self._stopped = False
         self._started = time.monotonic()
-        # The process inherits the file and with it the lock, which so ends when it does, not before.
+        # The process inherits the file, and with it the lock: it ends when the process does.
         with _lock_log(folder / LOG) as log:
-            self._begins = log.seek(0, os.SEEK_END)
+            self.attempts = _count_attempts(folder / LOG) + 1
+            log.write(f"{ATTEMPT}{self.attempts} on {self._node}\n".encode())
+            log.flush()
+            self._begins = log.tell()
             run = find_run(folder)
             arguments = (
                 ["--resume", str(run.path)]
@@ -82,6 +99,7 @@ class TrialProcess:
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=working_folder,
                 # Ctrl-C is for the driver, which hands it on.
                 start_new_session=True,
             )
@@ -93,7 +111,7 @@ class TrialProcess:
             return None
         state, reason = self._explain(code)
         seconds = time.monotonic() - self._started
-        return Outcome(self.identity, state, reason, code, seconds, os.uname().nodename)
+        return Outcome(self.identity, state, reason, code, seconds, self._node, self.attempts)
 
     def stop(self) -> None:
         """Asks the script to save and end; the second time, to end at once."""
@@ -121,14 +139,14 @@ class TrialProcess:
 
     def _last_message(self) -> str:
         """Returns the error that the script printed last, without the path of the run."""
-        with contextlib.suppress(OSError), (self.folder / LOG).open("rb") as log:
+        with contextlib.suppress(OSError), (self._folder / LOG).open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self._begins, size - LOG_TAIL))
             lines = log.read().decode("utf-8", "replace").splitlines()
             lines = [line for line in lines if line.strip() and not line.startswith("run: ")]
             errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
             said = (errors or lines or [""])[-1].strip()
-            return re.sub(rf"^{re.escape(str(self.folder))}\S*: ", "", said)
+            return re.sub(rf"^{re.escape(str(self._folder))}\S*: ", "", said)
         return ""
 
 
@@ -142,6 +160,11 @@ def is_at_work(folder: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _count_attempts(path: Path) -> int:
+    with path.open("rb") as log:
+        return sum(line.startswith(ATTEMPT.encode()) for line in log)
 
 
 def _lock_log(path: Path) -> IO[bytes]:

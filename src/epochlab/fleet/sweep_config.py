@@ -60,7 +60,7 @@ class SweepConfig(Section):
 
     experiment: str
     config: str | None = None
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
     search: Literal["grid", "list", "random", "optuna"]
     search_seed: NonNegativeInt = 1
     trials: PositiveInt | None = None

@@ -123,8 +123,9 @@ def carry_out(
             ledger.add(trial)
         print()
         print(describe_outcome(ledger, metric))
-        if progress.skipped:
-            print(f"not started: {len(progress.skipped)} trials, {progress.reason}")
+        if progress.exhausted:
+            begun = sum(record.state != "waiting" for record in ledger.records.values())
+            print(f"not started: {progress.total - begun} trials, {progress.exhausted}")
         for path in write_outcome(ledger, metric):
             print(path)
     _check_failures(ledger)
@@ -163,7 +164,14 @@ def _make_engine(plan: Plan, ledger: Ledger, place: Place) -> Engine:
         return LocalEngine(script, config.cpus_per_trial, parallel)
     from epochlab.fleet.ray_engine import RayEngine
 
-    return RayEngine(plan.experiment, plan.trials, ledger.folder, config, place.address, parallel)
+    return RayEngine(
+        plan.experiment,
+        plan.trials,
+        ledger.folder,
+        config.cpus_per_trial,
+        place.address,
+        parallel,
+    )
 
 
 def _check_failures(ledger: Ledger) -> None:

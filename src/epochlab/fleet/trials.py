@@ -19,7 +19,7 @@ from epochlab.errors import ConfigError
 from epochlab.fleet.experiments import Experiment
 from epochlab.fleet.sweep_config import Sweep, is_range
 
-# Random points are drawn to so many digits: enough to search, and to be read in a legend.
+# Numbers are drawn to so many digits: enough to search, and to be read in a legend.
 DIGITS = 4
 SHOWN_ERRORS = 5
 
@@ -232,7 +232,12 @@ def _draw(values: Any, generator: random.Random) -> Any:
             return generator.randint(low, high)
         return min(high, max(low, round(math.exp(generator.uniform(*ends)))))
     drawn = generator.uniform(*ends)
-    return min(high, max(low, float(f"{math.exp(drawn) if is_log else drawn:.{DIGITS}g}")))
+    return round_within(math.exp(drawn) if is_log else drawn, low, high)
+
+
+def round_within(value: float, low: float, high: float) -> float:
+    """Returns `value` to four digits, and not beyond the ends of its range."""
+    return min(float(high), max(float(low), float(f"{value:.{DIGITS}g}")))
 
 
 def _override(source: Source, settings: Sequence[Setting]) -> None:
