@@ -1,4 +1,4 @@
-"""`epochlab sweep` and `epochlab repeat` as a user calls them, on an experiment that takes no time."""
+"""`epochlab sweep` and `epochlab repeat` as a user calls them, on a quick experiment."""
 
 import csv
 import json
@@ -24,12 +24,29 @@ space:
 seeds: [1, 2]
 cpus_per_trial: 1
 """
+ONE_SEED = GRID.replace("[1, 2]", "[1]")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the experiment `quick`, its config and its data."""
     return make_quick(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after the sweep `GRID`."""
+    folder = make_quick(tmp_path_factory.mktemp("swept"))
+    finished = sweep(folder, GRID)
+    assert finished.returncode == 0, finished.stderr
+    (folder / "stdout.txt").write_text(finished.stdout)
+    return folder
+
+
+@pytest.fixture
+def again(swept: Path, tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    return shutil.copytree(swept, tmp_path / "again")
 
 
 def make_quick(folder: Path) -> Path:
@@ -87,10 +104,8 @@ def states(folder: Path) -> Counter[str]:
     return Counter(row["state"] for row in rows(folder))
 
 
-def test_a_grid_is_every_combination_with_every_seed_each_in_its_own_run(folder):
-    finished = sweep(folder, GRID)
-    assert finished.returncode == 0, finished.stderr
-    table = rows(folder)
+def test_a_grid_is_every_combination_with_every_seed_each_in_its_own_run(swept):
+    table = rows(swept)
     assert [(row["model.slope"], row["seed"]) for row in table] == [
         ("0.1", "1"),
         ("0.5", "1"),
@@ -101,62 +116,65 @@ def test_a_grid_is_every_combination_with_every_seed_each_in_its_own_run(folder)
     # 1 - 1 / (1 + 3 epochs * slope + seed / 1000)
     assert float(table[3]["val_accuracy"]) == pytest.approx(1 - 1 / 2.502)
     for row in table:
-        assert "threads: 1" in (folder / row["run"] / "config.yaml").read_text()
-    assert "slope=0.5" in finished.stdout
-    assert "4 trials: 4 finished" in finished.stdout
-    assert (folder / "outputs/sweeps/try/comparison/accuracy.png").exists()
+        assert "threads: 1" in (swept / row["run"] / "config.yaml").read_text()
+    assert (swept / "outputs/sweeps/try/comparison/accuracy.png").exists()
 
 
-def test_the_same_command_again_runs_nothing(folder):
-    sweep(folder, GRID)
-    before = rows(folder)
-    again = sweep(folder, GRID)
-    assert again.returncode == 0
-    assert again.stdout.count("finished before") == 4
-    assert "started" not in again.stdout
-    assert rows(folder) == before
+def test_what_is_piped_is_one_line_per_event_and_the_comparison(swept):
+    printed = (swept / "stdout.txt").read_text()
+    assert "\x1b" not in printed
+    events = [line for line in printed.splitlines() if line.startswith("[")]
+    assert len(events) == 8
+    assert all("started" in line or "finished after" in line for line in events)
+    assert "slope=0.5" in printed
+    assert "4 trials: 4 finished" in printed
 
 
-def test_a_trial_whose_folder_was_deleted_is_run_again(folder):
-    sweep(folder, GRID)
-    shutil.rmtree(next(folder.glob("outputs/sweeps/try/trials/002-*")))
-    again = sweep(folder, GRID)
-    assert again.stdout.count("finished before") == 3
-    assert again.stdout.count("started") == 1
-    assert states(folder) == {"finished": 4}
+def test_the_same_command_runs_only_what_is_missing(again):
+    shutil.rmtree(next(again.glob("outputs/sweeps/try/trials/002-*")))
+    before = rows(again)
+    finished = sweep(again, GRID)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("finished before") == 3
+    assert finished.stdout.count("started") == 1
+    after = rows(again)
+    assert [before[number] for number in (0, 2, 3)] == [after[number] for number in (0, 2, 3)]
+    assert after[1]["state"] == "finished"
+    assert after[1]["run"] != before[1]["run"]
 
 
 def test_failed_trials_are_marked_with_their_reason_and_the_others_go_on(folder):
-    text = GRID.replace("model.slope: [0.1, 0.5]", "training.failure: [data, crash, kill, none]")
+    text = ONE_SEED.replace(
+        "model.slope: [0.1, 0.5]", "training.failure: [data, crash, kill, diverge, none]"
+    )
     finished = sweep(folder, text)
     assert finished.returncode == 3  # of the first one that failed
-    assert states(folder) == {"failed": 6, "finished": 2}
+    assert states(folder) == {"failed": 3, "diverged": 1, "finished": 1}
     reasons = {row["training.failure"]: row["reason"] for row in rows(folder)}
     assert reasons["data"] == "an image is damaged; mend it"
     assert reasons["crash"] == "AssertionError: a defect"
     assert "killed by SIGKILL" in reasons["kill"]
-    assert "6 of 8 trials did not come to their end" in finished.stderr
+    assert "3 of 5 trials did not come to their end" in finished.stderr
     assert "output.log" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
 def test_a_trial_that_diverges_is_a_result(folder):
-    text = GRID.replace("model.slope: [0.1, 0.5]", "training.failure: [diverge, none]")
+    text = ONE_SEED.replace("model.slope: [0.1, 0.5]", "training.failure: [diverge]")
     finished = sweep(folder, text)
     assert finished.returncode == 0, finished.stderr
-    assert states(folder) == {"diverged": 2, "finished": 2}
+    assert states(folder) == {"diverged": 1}
     assert "the loss is nan in epoch 2" in rows(folder)[0]["reason"]
-    again = sweep(folder, text)
-    assert again.stdout.count("diverged before") == 2
+    assert "diverged before" in sweep(folder, text).stdout
 
 
 def test_a_failed_trial_is_tried_again(folder):
-    text = GRID.replace("data.path: digits.npz", "data.path: later.npz")
+    text = ONE_SEED.replace("data.path: digits.npz", "data.path: later.npz")
     finished = sweep(folder, text)
     assert finished.returncode == 3
     shutil.copy(folder / "digits.npz", folder / "later.npz")
     assert sweep(folder, text).returncode == 0
-    assert [row["attempts"] for row in rows(folder)] == ["2"] * 4
+    assert [row["attempts"] for row in rows(folder)] == ["2"] * 2
 
 
 def test_a_killed_driver_leaves_no_orphan_and_a_sweep_that_goes_on(folder):
@@ -190,7 +208,7 @@ def test_two_drivers_never_drive_one_sweep(folder):
 
 
 def test_ctrl_c_has_the_trials_save_and_says_how_to_go_on(folder):
-    text = GRID.replace("digits.npz}", "digits.npz, training.seconds: 0.5}")
+    text = ONE_SEED.replace("digits.npz}", "digits.npz, training.seconds: 0.5}")
     process = start_sweep(folder, text)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -199,42 +217,34 @@ def test_ctrl_c_has_the_trials_save_and_says_how_to_go_on(folder):
     assert "Traceback" not in stderr
     assert states(folder)["interrupted"] >= 1
     assert sweep(folder, text).returncode == 0
-    assert states(folder) == {"finished": 4}
+    assert states(folder) == {"finished": 2}
 
 
-def test_an_edited_space_is_refused_with_the_difference(folder):
-    sweep(folder, GRID)
-    edited = sweep(folder, GRID.replace("[0.1, 0.5]", "[0.1, 0.7]"))
+def test_an_edited_space_is_refused_with_the_difference(again):
+    edited = sweep(again, GRID.replace("[0.1, 0.5]", "[0.1, 0.7]"))
     assert edited.returncode == 2
     assert "space.model.slope: was [0.1, 0.5], now [0.1, 0.7]" in edited.stderr
     assert "--name" in edited.stderr
-    assert sweep(folder, GRID.replace("[0.1, 0.5]", "[0.7]"), "--name", "other").returncode == 0
+    assert rows(again)[1]["model.slope"] == "0.5"
 
 
-def test_an_edited_config_of_the_experiment_is_refused(folder):
-    sweep(folder, GRID)
-    config = folder / "configs" / "quick.yaml"
+def test_an_edited_config_of_the_experiment_is_refused(again):
+    config = again / "configs" / "quick.yaml"
     config.write_text(config.read_text().replace("epochs: 3", "epochs: 4"))
-    edited = sweep(folder, GRID)
+    edited = sweep(again, GRID)
     assert edited.returncode == 2
     assert "config: training.epochs: was 3, now 4" in edited.stderr
 
 
 def test_a_budget_leaves_trials_unstarted_and_can_be_raised(folder):
-    finished = sweep(folder, GRID + "budget: {trials: 3}\n")
+    finished = sweep(folder, ONE_SEED + "budget: {trials: 1}\n")
     assert finished.returncode == 0
-    assert "not started: 1 trials, budget.trials: 3" in finished.stdout
-    assert states(folder) == {"finished": 3, "not started": 1}
-    assert sweep(folder, GRID + "budget: {trials: 4}\n").returncode == 0
-    assert states(folder) == {"finished": 4}
-
-
-def test_hours_of_budget_add_up(folder):
-    finished = sweep(folder, GRID + "budget: {trial_hours: 1e-6}\n", "--parallel", "1")
-    assert "not started: 3 trials, budget.trial_hours: 1e-06" in finished.stdout
-    again = sweep(folder, GRID + "budget: {trial_hours: 1e-6}\n")
-    assert "started\n" not in again.stdout
-    assert states(folder) == {"finished": 1, "not started": 3}
+    assert "not started: 1 trials, budget.trials: 1" in finished.stdout
+    assert states(folder) == {"finished": 1, "not started": 1}
+    raised = sweep(folder, ONE_SEED + "budget: {trials: 2, trial_hours: 1e-6}\n")
+    assert "not started: 1 trials, budget.trial_hours: 1e-06" in raised.stdout
+    assert sweep(folder, ONE_SEED).returncode == 0
+    assert states(folder) == {"finished": 2}
 
 
 def test_repeat_sums_up_and_takes_what_is_there(folder):
@@ -260,27 +270,17 @@ def test_repeat_sums_up_and_takes_what_is_there(folder):
 
 def test_repeat_does_not_take_a_run_of_other_data(folder):
     arguments = ("repeat", "quick", "--set", "data.path=digits.npz", "--seeds", "1,")
-    epochlab(folder, *arguments, "--out", "first")
+    epochlab(folder, *arguments)
+    # Elsewhere, so that the repetition itself is another one.
+    (folder / "outputs/repeats").rename(folder / "outputs/earlier")
     make_digits(folder / "digits.npz", train=100)
-    shutil.move(folder / "first/repeats", folder / "outputs")
-    again = epochlab(folder, *arguments, "--out", "second")
-    assert "finished already" not in again.stdout
-    (folder / "third").mkdir()
-    shutil.move(folder / "outputs", folder / "third/outputs")
-    other = epochlab(folder, *arguments, "--out", "third", "--set", "training.epochs=4")
-    assert other.stdout.count("started") == 1
-
-
-def test_what_is_piped_is_one_line_per_event(folder):
-    finished = sweep(folder, GRID)
-    assert "\x1b" not in finished.stdout
-    events = [line for line in finished.stdout.splitlines() if line.startswith("[")]
-    assert len(events) == 8
-    assert all("started" in line or "finished after" in line for line in events)
+    finished = epochlab(folder, *arguments)
+    assert "finished already" not in finished.stdout
+    assert finished.stdout.count("started") == 1
 
 
 def test_without_home_and_in_the_c_locale(folder):
-    (folder / "try.yaml").write_text(GRID)
+    (folder / "try.yaml").write_text(ONE_SEED)
     variables = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     finished = subprocess.run(
         [sys.executable, "-m", "epochlab.cli", "sweep", "try.yaml"],
@@ -291,4 +291,4 @@ def test_without_home_and_in_the_c_locale(folder):
         encoding="utf-8",
     )
     assert finished.returncode == 0, finished.stderr
-    assert "4 trials: 4 finished" in finished.stdout
+    assert "2 trials: 2 finished" in finished.stdout

@@ -14,7 +14,8 @@ from epochlab.comparison_text import describe_comparison
 from epochlab.config.yaml_writer import format_value
 from epochlab.errors import RunError
 from epochlab.files import write_text
-from epochlab.fleet.ledger import OUTCOMES, Ledger, TrialRecord
+from epochlab.fleet.ledger import Ledger, TrialRecord
+from epochlab.fleet.trials import label_settings
 from epochlab.recorded_runs import RecordedRun, read_run
 
 TABLE = "trials.csv"
@@ -52,10 +53,10 @@ def write_trials(ledger: Ledger) -> Path:
 
 
 def read_runs(ledger: Ledger) -> list[RecordedRun]:
-    """Returns the runs of all trials that have an outcome: finished, or diverged."""
+    """Returns the runs of all finished trials."""
     found = []
     for record in ledger.records.values():
-        run = ledger.run_of(record.identity) if record.state in OUTCOMES else None
+        run = ledger.run_of(record.identity) if record.state == "finished" else None
         if run is not None:
             read = read_run(run.path)
             values = {field.name: getattr(read, field.name) for field in fields(read)}
@@ -64,15 +65,32 @@ def read_runs(ledger: Ledger) -> list[RecordedRun]:
 
 
 def describe_outcome(ledger: Ledger, metric: str) -> str:
-    """Returns the comparison of the runs and, below, what became of all trials."""
+    """Returns the comparison of the finished runs and, below, what became of the other trials."""
     parts = []
     runs = read_runs(ledger)
     if runs:
         parts.append(describe_comparison(compare_runs(runs), choose_metric(runs, metric)))
-    counts = Counter(record.state for record in ledger.records.values())
-    words = [f"{count} {state}" for state, count in counts.items() if state != "waiting"]
-    parts.append(f"{len(ledger.records)} trials: {', '.join(words) or 'none started'}")
+    records = ledger.records.values()
+    counts = Counter(record.state for record in records if record.state != "waiting")
+    words = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = _list_diverged(list(records))
+    parts.append("\n".join([*lines, f"{len(records)} trials: {words or 'none started'}"]))
     return "\n\n".join(parts)
+
+
+def _list_diverged(records: Sequence[TrialRecord]) -> list[str]:
+    """Returns a line per point that does not converge: how many of its seeds, and how."""
+    points: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        points.setdefault(format_value(dict(record.settings)), []).append(record)
+    lines = []
+    for found in points.values():
+        diverged = [record for record in found if record.state == "diverged"]
+        if diverged:
+            label = ", ".join(label_settings(diverged[0].settings)) or "this config"
+            count = f"{len(diverged)} of {len(found)} seeds"
+            lines.append(f"diverged with {count}: {label}: {diverged[0].reason}")
+    return lines
 
 
 def write_outcome(ledger: Ledger, metric: str) -> list[Path]:

@@ -75,7 +75,7 @@ def plan_repeats(
         cpus_per_trial=cpus_per_trial,
     )
     maker = TrialMaker(experiment, path or experiment.config_path, fixed, cpus_per_trial)
-    return Plan(config, experiment, maker, list_trials(maker, [[]], seeds))
+    return Plan(config, experiment, maker, list_trials(maker, [[]], seeds, "--seeds"))
 
 
 def name_repeats(plan: Plan) -> str:

@@ -75,7 +75,8 @@ def plan_sweep(sweep: Sweep) -> Plan:
     path = Path(config.config) if config.config is not None else _shown(experiment.config_path)
     maker = TrialMaker(experiment, path, list_fixed(sweep), config.cpus_per_trial)
     points = list_corners(sweep) if config.search == "optuna" else list_points(sweep)
-    return Plan(config, experiment, maker, list_trials(maker, points, config.seeds))
+    place = sweep.place("space")
+    return Plan(config, experiment, maker, list_trials(maker, points, config.seeds, place))
 
 
 def carry_out(

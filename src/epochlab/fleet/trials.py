@@ -144,11 +144,17 @@ def list_points(sweep: Sweep) -> list[list[Setting]]:
 
 
 def list_trials(
-    maker: TrialMaker, points: Sequence[Sequence[Setting]], seeds: Sequence[int]
+    maker: TrialMaker, points: Sequence[Sequence[Setting]], seeds: Sequence[int], place: str
 ) -> list[Trial]:
     """Returns a trial per point and seed: all points with the first seed, then with the next one.
 
     So a sweep that is cut short has tried every point as often as there was time for.
+
+    Args:
+        maker: Makes the trials.
+        points: The settings of each point.
+        seeds: The seeds.
+        place: Where the points come from, for messages.
 
     Raises:
         ConfigError: If a setting is wrong, in any trial, or two trials are the same run.
@@ -168,8 +174,8 @@ def list_trials(
         earlier = numbers.setdefault(trial.identity, number)
         if earlier != number:
             raise ConfigError(
-                f"trials {earlier} and {number} are the same run ({trial.label}); leave one of "
-                "them out of space"
+                f"{place}: trials {earlier} and {number} are the same run ({trial.label}); leave "
+                "one of them out"
             )
     return trials
 
