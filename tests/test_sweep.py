@@ -1,8 +1,10 @@
 """`epochlab sweep` and `epochlab repeat` as a user calls them, on a quick experiment."""
 
+import contextlib
 import csv
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -292,3 +294,41 @@ def test_without_home_and_in_the_c_locale(folder):
     )
     assert finished.returncode == 0, finished.stderr
     assert "2 trials: 2 finished" in finished.stdout
+
+
+@pytest.mark.slow
+def test_optuna_goes_on_as_it_would_have_without_the_break(folder):
+    pytest.importorskip("optuna")
+    text = ONE_SEED.replace("search: grid", "search: optuna\ntrials: 4").replace(
+        "[0.1, 0.5]", "{low: 0.01, high: 1.0, log: true}"
+    )
+    whole = sweep(folder, text, "--parallel", "1", "--name", "whole")
+    assert whole.returncode == 0, whole.stderr
+    sweep(folder, text + "budget: {trials: 2}\n", "--parallel", "1")
+    assert states(folder) == {"finished": 2, "not started": 1}  # the third is drawn, no more
+    assert sweep(folder, text, "--parallel", "1").returncode == 0
+    assert states(folder) == {"finished": 4}
+    slopes = [row["model.slope"] for row in rows(folder)]
+    assert slopes == [row["model.slope"] for row in rows(folder, "whole")]
+    assert len(set(slopes)) == 4
+    assert (folder / "outputs/sweeps/try/optuna.journal").exists()
+
+
+@pytest.mark.slow
+def test_in_a_terminal_a_table_lives_and_what_it_said_last_stays(folder):
+    (folder / "try.yaml").write_text(ONE_SEED)
+    command = f"{sys.executable} -m epochlab.cli sweep try.yaml"
+    terminal, other = pty.openpty()
+    process = subprocess.Popen(
+        command.split(), cwd=folder, stdout=other, stderr=other, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(other)
+    shown = b""
+    # At its end Linux answers with an error, others with nothing.
+    with contextlib.suppress(OSError):
+        while read := os.read(terminal, 65536):
+            shown += read
+    os.close(terminal)
+    assert process.wait() == 0
+    assert b"1 of 2 trials, 1 finished" in shown
+    assert shown.decode().replace("\r", "").rstrip().splitlines()[-1].endswith("verdicts.csv")

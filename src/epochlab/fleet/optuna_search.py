@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from epochlab.config.yaml_writer import format_value
 from epochlab.errors import EnvironmentFault
@@ -16,7 +16,10 @@ from epochlab.fleet.trials import Setting, Trial, TrialMaker, round_within
 
 JOURNAL = "optuna.journal"
 STUDY = "sweep"
-DIRECTIONS = {"val_accuracy": "maximize", "val_loss": "minimize"}
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+}
 
 
 @dataclass
