@@ -12,13 +12,12 @@ import pytest
 import quick_experiment
 from conftest import ROOT, make_digits
 
+import epochlab
 from epochlab.errors import ConfigError, EnvironmentFault
 from epochlab.fleet import ray_worker
 from epochlab.fleet.ray_cluster import check_address, connect
 from epochlab.fleet.sweep_config import read_sweep
 from epochlab.fleet.sweeps import plan_sweep
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
 SWEEP = """\
 experiment: quick
@@ -142,9 +141,10 @@ def test_twelve_trials_on_two_nodes_are_finished_once_each_though_a_worker_was_k
         "rows = ray_sweep.run_sweep(pathlib.Path.cwd(), 'quick', settings, 12)\n"
         "sys.exit(0 if ray_sweep.report(rows, 12) else 1)\n"
     )
+    folders = [str(ROOT / "benchmarks"), str(Path(epochlab.__file__).parents[1])]
     finished = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders), "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
         text=True,
         timeout=600,
