@@ -27,6 +27,7 @@ space: [{{}}]
 seeds: {seeds}
 cpus_per_trial: 1
 """
+STARTS = 4
 SETTINGS = "{data.limit: 600, training.epochs: 4}"
 
 
@@ -40,14 +41,11 @@ def run_sweep(folder: Path, experiment: str, settings: str, trials: int) -> list
         trials: How many seeds, and so trials.
     """
     import ray
-    from ray.cluster_utils import Cluster
 
     seeds = list(range(1, trials + 1))
     text = SWEEP.format(experiment=experiment, settings=settings, seeds=seeds)
     (folder / "many.yaml").write_text(text)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
+    cluster = start_head()
     try:
         cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
@@ -62,6 +60,22 @@ def run_sweep(folder: Path, experiment: str, settings: str, trials: int) -> list
         cluster.shutdown()
     with (folder / "outputs/sweeps/many/trials.csv").open(encoding="utf-8") as table:
         return list(csv.DictReader(table))
+
+
+def start_head():
+    """Starts the first node of a cluster. On a busy machine Ray gives up too soon: then again."""
+    from ray.cluster_utils import Cluster
+
+    for attempt in range(STARTS):
+        try:
+            return Cluster(
+                initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+            )
+        except Exception as error:  # Ray raises a bare one
+            if attempt == STARTS - 1:
+                raise
+            print(f"again, because {error}", flush=True)
+    raise AssertionError
 
 
 def kill_worker(folder: Path, sweep: subprocess.Popen[bytes], after: int) -> None:
