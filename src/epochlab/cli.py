@@ -13,9 +13,11 @@ from epochlab.commands import (
     list_runs,
     predict,
     prepare,
+    repeat,
     report,
     reproduce,
     resume,
+    sweep,
     whence,
 )
 from epochlab.commands.apps import make_app
@@ -28,6 +30,8 @@ app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
+app.command("repeat")(repeat.repeat)
+app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("list")(list_runs.list_runs)
 app.command("report")(report.report)

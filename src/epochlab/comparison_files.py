@@ -95,6 +95,7 @@ def _list_runs(groups: Sequence[Group]) -> list[dict[str, Any]]:
         {"run": run.name, "config": position, "seed": run.seed, "state": run.state}
         | {key: group.settings.get(key) for key in keys}
         | read_figures(run)
+        | {"folder": str(run.run.path)}
         for position, group in enumerate(groups, 1)
         for run in group.runs
     ]

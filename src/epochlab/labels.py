@@ -18,7 +18,10 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 
 def format_setting(value: Any) -> str:
-    """Returns a setting as YAML has it; text without quotes."""
+    """Returns a setting as YAML has it, text without quotes; a section by name and rate."""
+    if isinstance(value, Mapping) and "name" in value:
+        rate = value.get("learning_rate")
+        return f"{value['name']}" if rate is None else f"{value['name']} {format_value(rate)}"
     return value if isinstance(value, str) else format_value(value)
 
 

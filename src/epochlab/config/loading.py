@@ -65,14 +65,30 @@ def load_config(
     problems = _apply(overrides, source)
     if seed is not None:
         source.override("seed", seed, "--seed")
+    return check_source(schema, source, problems)
+
+
+def check_source(
+    schema: type[Config], source: Source, problems: Sequence[str] = ()
+) -> LoadedConfig[Config]:
+    """Checks raw values against `schema`.
+
+    Args:
+        schema: The config class.
+        source: The values, overridden as they may be.
+        problems: What is wrong already, to be named together with what is found here.
+
+    Raises:
+        ConfigError: If anything is wrong. All wrong values are named at once.
+    """
     try:
         # As JSON, where pydantic's strict mode takes lists for tuples and 1 for 1.0.
         config = schema.model_validate_json(json.dumps(source.values))
     except ValidationError as error:
         found, hints = _list_problems(error, schema, source)
-        raise ConfigError(_join(problems + found, hints, path)) from None
+        raise ConfigError(_join([*problems, *found], hints, source.path)) from None
     if problems:
-        raise ConfigError(_join(problems, [], path))
+        raise ConfigError(_join(list(problems), [], source.path))
     keys = {".".join(map(str, key)): source.origin(key) for key, _ in _leaves(config.model_dump())}
     return LoadedConfig(config, keys)
 
