@@ -255,3 +255,16 @@ def test_command_line_value_is_refused_with_its_flag(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_value(text, "--set key")
     assert str(caught.value).startswith("--set key: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"\\e[2J": 1\n"\\e[2J": 2\n',
+        "a: !%1B%5B2J 1\n",
+        "a: !<%1B%5B2J> 1\n",
+        '"\\n": 1\n"\\n": 2\n',
+    ],
+)
+def test_message_shows_no_control_characters(content: str) -> None:
+    assert refusal(content).isprintable()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochlab.errors import RunError
+from epochlab.models.architecture import compare_architecture
 from epochlab.models.array_checks import Mismatch, check_form, check_values, format_table
 from epochlab.models.hdf5_access import shown
 from epochlab.models.weights_file import StoredWeight, WeightsFile, open_weights_file, read_array
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 # Keras saves models unpacked. A file that holds much less than it declares was made to fill memory.
 LARGEST_RATIO = 10
-# What changes neither the function that a network computes nor the names of its weights: what only
-# a training uses, and what Keras notes for its own loader.
-UNIMPORTANT = {"trainable", "seed", "build_config", "module", "registered_name", "initializer"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,12 @@ class NetworkOutline:
     @property
     def nbytes(self) -> int:
         """Bytes of all weights, which are float32."""
-        shapes = (shape for layer in self.weights.values() for shape in layer.values())
-        return 4 * sum(map(math.prod, shapes))
+        return 4 * sum(map(math.prod, self.shapes))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each weight."""
+        return [shape for layer in self.weights.values() for shape in layer.values()]
 
 
 def outline_network(model: "keras.Model") -> NetworkOutline:
@@ -71,7 +73,7 @@ def open_trained_weights(
     """
     with open_weights_file(path, remedy) as weights_file:
         arrays, mismatches = _match(weights_file, outline)
-        mismatches = [*_compare_architecture(weights_file, outline), *mismatches]
+        mismatches = [*compare_architecture(outline.config, weights_file.model_config), *mismatches]
         if mismatches:
             raise _refuse(weights_file, mismatches)
         size = path.stat().st_size
@@ -149,51 +151,6 @@ def _extra(stored: Mapping[str, StoredWeight]) -> list[Mismatch]:
         Mismatch(shown(place), "no such array", f"{weight.dataset.dtype} {weight.dataset.shape}")
         for place, weight in stored.items()
     ]
-
-
-def _compare_architecture(weights_file: WeightsFile, outline: NetworkOutline) -> list[Mismatch]:
-    """Compares the file's own description of its model with the outline; nothing is made of it.
-
-    The weights alone would also fit a network with other activations or paddings: one that was
-    built before its family changed, or by a family of a user's own that has the same settings.
-    """
-    if weights_file.model_config is None:
-        return [Mismatch("model_config", "a description of the model", "missing")]
-    try:
-        saved = json.loads(weights_file.model_config)
-        return list(_differences("", outline.config, saved["config"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return [Mismatch("model_config", "a description of the model", "something else")]
-
-
-def _differences(place: str, expected: Any, found: Any) -> Iterator[Mismatch]:
-    """Yields where two descriptions differ, as far as both say something."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        for key in expected:
-            if key == "class_name":
-                # A registered class stands in the file with its package: epochlab>Dense.
-                found_name = str(found.get(key)).rpartition(">")[2]
-                yield from _differences(f"{place}.class", expected[key], found_name)
-            elif key in found and not any(key.endswith(word) for word in UNIMPORTANT):
-                yield from _differences(_inside(place, key), expected[key], found[key])
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for position, pair in enumerate(zip(expected, found, strict=True)):
-            name = pair[0].get("name", position) if isinstance(pair[0], Mapping) else position
-            yield from _differences(_inside(place, str(name)), *pair)
-    elif expected != found:
-        yield Mismatch(place or "layers", _brief(expected), _brief(found))
-
-
-def _inside(place: str, key: str) -> str:
-    """Returns the place of something in `place`: `conv1.activation`."""
-    return place if key in ("layers", "config") else f"{place}.{key}".lstrip(".")
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-        names = ", ".join(str(item.get("name", "?")) for item in value)
-        return shown(f"{len(value)}: {names}")
-    return shown(value if isinstance(value, str) else json.dumps(value))
 
 
 def _refuse(weights_file: WeightsFile, mismatches: Sequence[Mismatch]) -> RunError:
