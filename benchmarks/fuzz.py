@@ -143,11 +143,12 @@ def keep(content: bytes, folder: Path, target_name: str, kind: str) -> None:
 
 def fuzz(target: str, minutes: float, seed: int, folder: Path) -> bool:
     """Fuzzes one reader, in a new process each time one dies; returns whether nothing was found."""
-    end = time.monotonic() + 60 * minutes
+    left = 60 * minutes  # of work; that a process has to load TensorFlow first does not count
     total: Counter[str] = Counter()
     findings: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        while (left := end - time.monotonic()) > 5:
+        while left > 5:
+            started = time.monotonic()
             command = [sys.executable, __file__, "--work", scratch, "--target", target]
             command += ["--minutes", str(left / 60), "--seed", str(seed)]
             finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -158,6 +159,7 @@ def fuzz(target: str, minutes: float, seed: int, folder: Path) -> bool:
                 record = json.loads(finished.stdout.splitlines()[-1])
                 findings += record.pop("findings")
                 total = Counter({key: total[key] + record[key] for key in record})
+                left = 0
             else:
                 how = f"the process ended with {finished.returncode}"
                 findings.append(how)
@@ -166,6 +168,7 @@ def fuzz(target: str, minutes: float, seed: int, folder: Path) -> bool:
                 if current.exists():
                     shutil.copy(current, folder / f"{seed}-{target}-death")
                 print(f"finding: {folder / f'{seed}-{target}-death'}: {how}", file=sys.stderr)
+                left -= time.monotonic() - started
             seed += 1
     print(
         f"{target:6}{minutes:6g} min{total['files']:10,} files{total['taken']:9,} taken"

@@ -107,7 +107,7 @@ def test_any_sequence_of_settings_is_taken_or_answered(
 def test_each_shipped_config_reads_back_equal_as_does_each_of_its_values(
     experiment: str, tmp_path: Path
 ):
-    config = load_experiment(experiment)
+    config = load_config(schema(experiment), CONFIGS / f"{experiment}.yaml").config
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config), encoding="utf-8")
     every = [

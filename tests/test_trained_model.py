@@ -12,7 +12,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CONFIGS, load_experiment
+from conftest import (
+    CONFIGS,
+    assert_as_keras_loads_it,
+    load_experiment,
+    make_digits,
+    make_photographs,
+)
 
 from epochlab.config import dump_config
 from epochlab.config.yaml_reader import read_yaml
@@ -59,19 +65,6 @@ def record(
     (folder / "model.h5").write_bytes(_h5_image(model))
     (folder / "metrics.json").write_text(json.dumps({"weights_sha256": weights_sha256(model)}))
     return load_run(folder)
-
-
-def assert_as_keras_loads_it(run: Run, *, trust: bool = False) -> None:
-    """Compares predictions with those of `keras.models.load_model`, to the bit."""
-    opened = load_trained_model(run, trust=trust)
-    shape = (5, *opened.input_format.image_shape)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    plain = keras.models.load_model(run.path / "model.h5", compile=False)
-    plain.jit_compile = False
-    np.testing.assert_array_equal(
-        np.asarray(opened.keras_model.predict_on_batch(pixels)),
-        np.asarray(plain.predict_on_batch(pixels)),
-    )
 
 
 def lenet(*settings: str) -> ExperimentConfig:
@@ -175,6 +168,28 @@ def test_transfer_model_needs_no_pretrained_file(backbone: str, tmp_path: Path):
     model = build(config, (10, 12, 1), 2)
     model.get_layer(backbone).layers[1].trainable = False
     assert_as_keras_loads_it(record(tmp_path / "run", config, (10, 12, 1), 2, model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["vgg16_mnist", "cats_dogs_vgg16_frozen"])
+def test_trained_transfer_run_predicts_as_the_saved_one_to_the_bit(
+    experiment: str, run_script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The other experiments' runs are compared where they are trained."""
+    monkeypatch.setenv("EPOCHLAB_CACHE", str(tmp_path / "cache"))
+    changes = ["model.weights=none", "model.dense_units=[3]", "model.dropout=[0.5]"]
+    changes += ["training.batch_size=4", "training.steps_per_epoch=2", "phases.0.epochs=1"]
+    if experiment == "vgg16_mnist":
+        data = make_digits(tmp_path / "digits.npz", train=20, test=8)
+        changes += ["model.image_size=[32, 32]"]
+    else:
+        data = make_photographs(tmp_path / "photographs", train=4, validation=2, test=2)
+        changes += ["data.image_size=[32, 32]"]
+    settings = [word for change in (*changes, f"data.path={data}") for word in ("--set", change)]
+    finished = run_script(experiment, *settings)
+    assert finished.returncode == 0, finished.stderr
+    place = finished.stdout.splitlines()[-1].removeprefix("run: ")
+    assert_as_keras_loads_it(load_run(tmp_path / place))
 
 
 def test_loading_changes_nothing_of_the_process(tmp_path: Path):
