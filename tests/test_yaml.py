@@ -166,9 +166,9 @@ def test_deepest_allowed_nesting_is_read() -> None:
 
 
 def test_many_values_are_refused_within_two_seconds() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert "values" in refusal("\n".join(f"k{n}: {n}" for n in range(70_000)))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_large_file_is_refused_by_its_size_alone(tmp_path: Path) -> None:
