@@ -100,7 +100,8 @@ def read_text(group: "h5py.Group", attribute: str) -> str | None:
     if attribute not in group.attrs:
         return None
     stored = group.attrs.get_id(attribute)
-    return _to_text(group.attrs[attribute]) if stored.shape == () and _is_text(stored) else None
+    value: Any = group.attrs[attribute] if stored.shape == () and _is_text(stored) else None
+    return _to_text(value) if isinstance(value, str | bytes) else None
 
 
 def check_count(source: Hdf5Source, count: int, what: str) -> None:
