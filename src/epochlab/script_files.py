@@ -40,7 +40,7 @@ def find_script(run: Run, given: Path | None) -> Path:
             return place
     looked = " or ".join(str(folder) for folder in folders)
     raise RunError(
-        f"{run.path}: there is no {name} in {looked}. It was started as {shown(str(recorded))}, but a "
-        "path that stands in a run folder is not run; give the script with --script FILE, if you "
-        "know it"
+        f"{run.path}: there is no {name} in {looked}. It was started as {shown(str(recorded))}, "
+        "but a path that stands in a run folder is not run; give the script with --script FILE, "
+        "if you know it"
     )
