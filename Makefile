@@ -6,6 +6,7 @@ PYTHON ?= python3
 ARGS ?=
 
 UV := uv==0.13.9
+AUDIT := pip-audit==2.10.1
 READY := .venv/ready
 
 # A person's own pip settings (a mirror, a proxy, certificates) hold here too, except those that would
@@ -44,13 +45,14 @@ endef
 export FIND_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lock clean
+.PHONY: help setup train test lock audit clean
 
 help:
 	@echo 'make train   set up .venv if need be, then train lenet_mnist'
 	@echo 'make test    set up, then ruff, pyright and pytest'
 	@echo 'make setup   make .venv from requirements.lock'
 	@echo 'make lock    write requirements.lock anew from pyproject.toml'
+	@echo 'make audit   look the locked versions up among the known vulnerabilities'
 	@echo 'make clean   remove .venv, build files and caches; runs in outputs/ stay'
 	@echo
 	@echo 'ARGS="..."   more arguments:  make test ARGS="-k lenet"'
@@ -92,6 +94,14 @@ lock:
 		--fork-strategy fewest --generate-hashes --no-config --quiet --output-file requirements.lock \
 		--custom-compile-command 'make lock' $(ARGS)
 
+# --strict: a package that could not be looked up counts as a failure, not as one without a finding.
+audit:
+	@test -x .venv-audit/bin/python || "$(PYTHON)" -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --no-input --disable-pip-version-check '$(AUDIT)'
+	@.venv-audit/bin/python -m pip_audit --strict --requirement requirements.lock --require-hashes \
+		--disable-pip $(ARGS) || { echo 'Not without a finding: what is named above has a known' \
+		'vulnerability, or could not be looked up at pypi.org.' >&2; exit 1; }
+
 clean:
-	rm -rf .venv .venv-lock build dist src/epochlab.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lock .venv-audit build dist src/epochlab.egg-info .pytest_cache .ruff_cache .hypothesis
 	find src scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from epochlab.files import format_json
 from epochlab.history import Epoch
 from epochlab.runs import Run, create_run
 from epochlab.session import ExperimentConfig
+from epochlab.trained_model import load_trained_model
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -131,6 +132,21 @@ def record_run(
     if test_accuracy is not None:
         run.write_json("metrics.json", {"test": {"loss": 0.05, "accuracy": test_accuracy}})
     return run
+
+
+def assert_as_keras_loads_it(run: Run) -> None:
+    """Compares what the opened model predicts with `keras.models.load_model`'s, to the bit."""
+    import keras
+
+    opened = load_trained_model(run)
+    shape = (5, *opened.input_format.image_shape)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    plain = keras.models.load_model(run.path / "model.h5", compile=False)
+    plain.jit_compile = False
+    np.testing.assert_array_equal(
+        np.asarray(opened.keras_model.predict_on_batch(pixels)),
+        np.asarray(plain.predict_on_batch(pixels)),
+    )
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import make_photographs
+from conftest import assert_as_keras_loads_it, make_photographs
 from PIL import Image
+
+from epochlab.runs import Run
 
 EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
 RUN_FILES = {
@@ -68,6 +70,7 @@ def test_experiment_leaves_a_complete_run(experiment, run_script, photographs, t
     assert [row["image"] for row in rows[:1]] == ["test/cat/cat.0.jpg"]
     model = keras.models.load_model(run / "model.h5")
     assert model.output_shape == (None, 1)
+    assert_as_keras_loads_it(Run(run))
 
 
 @pytest.mark.slow

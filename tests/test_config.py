@@ -450,3 +450,16 @@ def test_configs_load_without_heavy_packages() -> None:
     program = f"import sys, epochlab.config; print([n for n in {heavy} if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert (run.stdout.strip(), run.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("key", ["\x1b[2J", "training.\n", "training.epochs.\x07"])
+def test_control_characters_of_a_key_are_escaped(key: str) -> None:
+    assert all(line.isprintable() for line in refusal(f"{key}=1"))
+    assert all(line.isprintable() for line in refusal(key))
+
+
+def test_control_characters_of_a_key_in_the_file_are_escaped() -> None:
+    assert refusal(change=("  epochs: 20", '  epochs: 20\n  "\\e[2J": 1')) == [
+        "configs/a.yaml:9: training.\\x1b[2J: unknown key; the keys here are epochs, batch_size, "
+        "deterministic, optimizer, stopping"
+    ]

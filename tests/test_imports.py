@@ -14,6 +14,7 @@ PACKAGE = ROOT / "src" / "epochlab"
 ALLOWED = {
     "errors": set(),
     "lazy_import": set(),
+    "array_archive": set(),
     "quiet": {"errors"},
     "config": {"errors"},
     "files": {"errors"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "plots": {"confusion", "figures", "galleries"},
     "model_picture": {"errors", "files", "runs"},
     "models": {"config", "errors", "hashing"},
-    "data": {"config", "errors", "quiet"},
+    "data": {"array_archive", "config", "errors", "quiet"},
     "history": {"errors"},
     "hashing": set(),
     "optimizers": {"config"},
@@ -33,6 +34,8 @@ ALLOWED = {
     "devices": {"quiet"},
     "trackers": {"config", "errors", "files", "history", "quiet", "runs", "training_config"},
     "run_lock": {"errors"},
+    "script_files": {"data", "errors", "runs"},
+    "rebuilt_model": {"config", "data", "errors", "input_format", "models", "runs"},
     "session_records": {"errors", "history", "runs"},
     "reproduction": {"history", "runs", "session_records"},
     "recorded_runs": {"config", "errors", "history", "run_lock", "runs", "session_records"},
@@ -77,7 +80,7 @@ ALLOWED = {
     },
     "provenance": {"errors"},
     "training_state": {"errors"},
-    "checkpoint": {"errors", "files", "hashing", "history", "training_state"},
+    "checkpoint": {"array_archive", "errors", "files", "hashing", "history", "training_state"},
 }
 FRAME = {"experiment", "session", "resuming", "cli", "commands"}
 

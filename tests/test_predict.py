@@ -37,6 +37,8 @@ Answer = tuple[int, str, str]
 
 SHAPE = (6, 5, 3)
 NAMES = ("ant", "bee", "cat")
+# The settings of a network that is a single layer on scaled pixels.
+MODEL = {"scaling": "unit", "dense_units": [], "activation": "relu", "dropout": []}
 
 
 @pytest.fixture
@@ -68,16 +70,23 @@ def make_model(
     head: str | keras.layers.Layer = "softmax",
     outputs: int = 3,
     image_shape: tuple[int, int, int] = SHAPE,
+    kernel_seed: int = 1,
 ) -> keras.Model:
-    """One layer on scaled pixels, with weights that tell images well apart."""
+    """One layer on scaled pixels, with weights that tell images well apart.
+
+    With the usual head it is the network of `MODEL`; with another one it has to be trusted.
+    """
     if isinstance(head, str):
-        initializer = keras.initializers.RandomNormal(stddev=0.5, seed=1)
-        layer = keras.layers.Dense(outputs, activation=head, kernel_initializer=initializer)
+        initializer = keras.initializers.RandomNormal(stddev=0.5, seed=kernel_seed)
+        layer = keras.layers.Dense(
+            outputs, activation=head, kernel_initializer=initializer, name="predictions"
+        )
     else:
         layer = head
-    pixels = keras.Input(image_shape)
-    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
-    return keras.Model(pixels, layer(flat))
+    pixels = keras.Input(image_shape, name="pixels")
+    scaled = keras.layers.Rescaling(1 / 255, name="scaling")(pixels)
+    flat = keras.layers.Flatten(name="flatten")(scaled)
+    return keras.Model(pixels, layer(flat), name="mlp")
 
 
 def make_run(
@@ -90,7 +99,9 @@ def make_run(
 ) -> Path:
     """Writes what a finished run has and a prediction needs."""
     path.mkdir(parents=True)
-    (path / "config.yaml").write_text(yaml.safe_dump({"experiment": "hand_made", "data": data}))
+    settings = {"experiment": "hand_made", "seed": 1, "data": data, "model": MODEL}
+    settings["training"] = {"precision": "float32"}
+    (path / "config.yaml").write_text(yaml.safe_dump(settings))
     recorded = {"image_shape": image_shape, "class_names": class_names}
     (path / "data.json").write_text(json.dumps(recorded))
     with quiet_keras():
@@ -144,19 +155,20 @@ def files_of(text: str) -> list[str]:
     return [row["file"] for row in read_rows(text)]
 
 
-def assert_refused(answer: Answer, code: int, *words: str) -> None:
+def assert_refused(answer: Answer, code: int, *words: str, with_table: bool = False) -> None:
     """One message on stderr, nothing on stdout."""
     assert answer[0] == code, answer
     assert answer[1] == ""
-    assert answer[2].startswith("error: ") and answer[2].count("\n") == 1, answer[2]
+    assert answer[2].startswith("error: ") and answer[2].count("error: ") == 1, answer[2]
+    assert with_table or answer[2].count("\n") == 1, answer[2]
     assert "Traceback" not in answer[2]
     for word in words:
         assert word in answer[2]
 
 
-def probabilities(run_path: Path, *paths: Path) -> np.ndarray:
+def probabilities(run_path: Path, *paths: Path, trust: bool = False) -> np.ndarray:
     """What the public function gives, one row per file."""
-    results = list(predict_files(load_run(run_path), paths))
+    results = list(predict_files(load_run(run_path), paths, trust=trust))
     assert all(isinstance(result, Prediction) for result in results)
     return np.stack([result.probabilities for result in results if isinstance(result, Prediction)])
 
@@ -198,7 +210,8 @@ def test_logits_become_probabilities(head: keras.layers.Layer, tmp_path: Path, p
     model = make_model(head)
     logits = model.predict(np.stack([random_pixels(number) for number in range(5)]), verbose=0)
     run = make_run(tmp_path / "run", model)
-    np.testing.assert_allclose(probabilities(run, pictures), softmax(logits), atol=1e-6)
+    found = probabilities(run, pictures, trust=True)
+    np.testing.assert_allclose(found, softmax(logits), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -216,13 +229,14 @@ def test_softmax_is_not_applied_twice(head: keras.layers.Layer, tmp_path: Path, 
     model = make_model(head)
     outputs = model.predict(np.stack([random_pixels(number) for number in range(5)]), verbose=0)
     run = make_run(tmp_path / "run", model)
-    np.testing.assert_allclose(probabilities(run, pictures), outputs, atol=1e-6)
+    np.testing.assert_allclose(probabilities(run, pictures, trust=True), outputs, atol=1e-6)
 
 
 @pytest.mark.parametrize(("head", "outputs", "names"), [("relu", 3, NAMES), ("linear", 1, "ab")])
 def test_head_that_cannot_be_read_is_refused(head, outputs, names, call, tmp_path, pictures):
     run = make_run(tmp_path / "run", make_model(head, outputs), class_names=tuple(names))
-    assert_refused(call(run, pictures), 4, f"ends in {head}", "softmax", "sigmoid")
+    answer = call(run, pictures, "--trust")
+    assert_refused(answer, 4, f"ends in {head}", "softmax", "sigmoid")
 
 
 # How an image comes to the form that the model takes.
@@ -251,7 +265,8 @@ def test_predictions_are_those_of_the_run_on_its_test_files(call, tmp_path, monk
     run = make_run(
         tmp_path / "run", model, class_names=data.class_names, image_shape=data.image_shape
     )
-    (run / "config.yaml").write_text(dump_config(config))
+    settings = yaml.safe_load(dump_config(config)) | {"model": MODEL}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
     recorded = read_rows(
         format_predictions(evaluate(model, data.test), data.test, data.class_names)
     )
@@ -659,27 +674,26 @@ DAMAGES = {
     "no model": (delete("model.h5"), "no such file"),
     "no data.json": (delete("data.json"), "data.json"),
     "no config": (delete("config.yaml"), "config.yaml"),
-    "text as model": (write("model.h5", "text"), "model.h5: cannot be opened"),
-    "cut model": (cut_model, "model.h5: cannot be opened"),
-    "unknown class": (replace_model(lambda: make_model(Foreign(3))), "Foreign"),
+    "text as model": (write("model.h5", "text"), "model.h5: is a text file"),
+    "cut model": (cut_model, "model.h5: is damaged or cut off"),
+    "unknown class": (replace_model(lambda: make_model(Foreign(3, name="predictions"))), "Foreign"),
     "code in the model": (
         replace_model(lambda: make_model(keras.layers.Lambda(lambda pixels: pixels[:, :3]))),
-        "cannot be opened",
+        "lambda",
     ),
     "another model": (
-        replace_model(lambda: make_model(keras.layers.Dense(3, activation="softmax"))),
-        "not those of this run",
+        replace_model(lambda: make_model(kernel_seed=2)), "not those of this run",
     ),
     "other image shape": (
-        replace_model(lambda: make_model(image_shape=(7, 5, 3))), "takes [(None, 7, 5, 3)]",
+        replace_model(lambda: make_model(image_shape=(7, 5, 3))), "float32 (105, 3)",
     ),
-    "two inputs": (replace_model(two_inputs), "model.h5 takes"),
-    "other classes": (change("data.json", class_names=["a", "b"]), "2 classes"),
+    "two inputs": (replace_model(two_inputs), "input_layer"),
+    "other classes": (change("data.json", class_names=["a", "b"]), "float32 (90, 1)"),
     "class twice": (change("data.json", class_names=["a", "b", "b"]), "twice"),
     "no classes": (change("data.json", class_names=None), "class_names"),
     "bad shape": (change("data.json", image_shape=[6, -5, 3]), "image_shape"),
     "no hash": (change("metrics.json", weights_sha256=None), "None"),
-    "list for metrics": (write("metrics.json", "[]"), "None"),
+    "list for metrics": (write("metrics.json", "[]"), "metrics.json"),
     "list for data": (write("data.json", "[]"), "data.json"),
     "broken config": (write("config.yaml", "data: ["), "config.yaml"),
     "no data section": (write("config.yaml", "seed: 1"), "config.yaml: data"),
@@ -693,15 +707,31 @@ DAMAGES = {
 def test_run_that_cannot_be_used(damage, call, broken, pictures):
     damage_run, word = DAMAGES[damage]
     damage_run(broken)
-    assert_refused(call(broken, pictures), 4, str(broken), word)
+    assert_refused(call(broken, pictures), 4, str(broken), word, with_table=True)
 
 
 def test_outputs_that_are_not_finite_are_refused(tmp_path, pictures):
     model = make_model()
-    model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
+    model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, 3e38))
     run = make_run(tmp_path / "run", model)
     with pytest.raises(RunError, match="not all finite"):
         list(predict_files(load_run(run), [pictures]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (replace_model(lambda: make_model(Foreign(3))), "Foreign"),
+        (replace_model(lambda: make_model(image_shape=(7, 5, 3))), "takes [(None, 7, 5, 3)]"),
+        (replace_model(two_inputs), "model.h5 takes"),
+        (change("data.json", class_names=["a", "b"]), "2 classes"),
+        (write("model.h5", "text"), "model.h5: cannot be opened"),
+        (cut_model, "model.h5: cannot be opened"),
+    ],
+)
+def test_trusted_run_that_cannot_be_used(damage, word, call, broken, pictures):
+    damage(broken)
+    assert_refused(call(broken, pictures, "--trust"), 4, str(broken), word)
 
 
 # The function that a program calls.

@@ -11,11 +11,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import EXPERIMENTS, MNIST_EXPERIMENTS, SCRIPTS, make_digits
+from conftest import (
+    EXPERIMENTS,
+    MNIST_EXPERIMENTS,
+    SCRIPTS,
+    assert_as_keras_loads_it,
+    make_digits,
+)
 from PIL import Image
 
 from epochlab.data.mnist import MnistConfig, load_mnist
-from epochlab.runs import create_run
+from epochlab.runs import Run, create_run
 
 RUN_FILES = {
     "config.yaml", "environment.json", "data.json", "summary.txt", "model.png", "history.csv",
@@ -66,6 +72,7 @@ def test_experiment_leaves_a_complete_run(experiment, run_script, wide_digits, t
         with Image.open(run / name) as picture:
             assert picture.text["experiment"] == experiment  # pyright: ignore[reportAttributeAccessIssue]
             assert picture.text["run"] == run.name  # pyright: ignore[reportAttributeAccessIssue]
+    assert_as_keras_loads_it(Run(run))
 
 
 @pytest.mark.slow

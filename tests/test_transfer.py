@@ -8,13 +8,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import CONFIGS, SCRIPTS, load_experiment, make_photographs
+from conftest import (
+    CONFIGS,
+    SCRIPTS,
+    assert_as_keras_loads_it,
+    load_experiment,
+    make_photographs,
+)
 from PIL import Image
 
 from epochlab.config import describe_config, load_config
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import ConfigError
 from epochlab.models.transfer import build_head
+from epochlab.runs import Run
 
 SMALL = (
     "data.image_size=[40, 40]", "model.weights=none", "model.dense_units=[8]",
@@ -75,6 +82,7 @@ def test_features_are_computed_once_and_the_saved_model_is_whole(run_script, pho
         ):
             np.testing.assert_array_equal(saved, whole)
     assert model.input_shape == (None, 40, 40, 3)
+    assert_as_keras_loads_it(Run(run))
     files = sorted((photographs / "test").rglob("*.jpg"))
     pixels = [
         np.asarray(Image.open(file).resize((40, 40), Image.Resampling.NEAREST)) for file in files
@@ -103,6 +111,7 @@ def test_cached_and_uncached_training_of_two_phases_agree(run_script, photograph
         run_script("cats_dogs_vgg16_finetune", *settings(photographs, *PHASES, identity)), tmp_path
     )
     np.testing.assert_allclose(probabilities(cached), probabilities(whole), atol=1e-5)
+    assert_as_keras_loads_it(Run(cached))
     assert metrics(cached)["parameters"] == metrics(whole)["parameters"]
 
 

@@ -166,9 +166,9 @@ def test_deepest_allowed_nesting_is_read() -> None:
 
 
 def test_many_values_are_refused_within_two_seconds() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert "values" in refusal("\n".join(f"k{n}: {n}" for n in range(70_000)))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_large_file_is_refused_by_its_size_alone(tmp_path: Path) -> None:
@@ -255,3 +255,16 @@ def test_command_line_value_is_refused_with_its_flag(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_value(text, "--set key")
     assert str(caught.value).startswith("--set key: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"\\e[2J": 1\n"\\e[2J": 2\n',
+        "a: !%1B%5B2J 1\n",
+        "a: !<%1B%5B2J> 1\n",
+        '"\\n": 1\n"\\n": 2\n',
+    ],
+)
+def test_message_shows_no_control_characters(content: str) -> None:
+    assert refusal(content).isprintable()

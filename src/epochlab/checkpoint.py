@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epochlab.array_archive import ArchiveFault, read_arrays
 from epochlab.errors import DIVERGED_REMEDY, DivergedError, RunError
 from epochlab.files import make_folder, replace_file
 from epochlab.hashing import arrays_sha256
@@ -21,15 +22,14 @@ from epochlab.lazy_import import lazy_import
 from epochlab.training_state import first_not_finite, put_back, read_state
 
 if TYPE_CHECKING:
-    import zipfile
-
     import keras
     import numpy as np
 else:
     np = lazy_import("numpy")
-    zipfile = lazy_import("zipfile")
 
 FORMAT = 3
+# Far above the state of any network here, far below what a hostile file can declare.
+MAXIMUM_BYTES = 64 * 2**30
 KEPT = 2
 BEST = "best.npz"
 # Beginnings of the arrays' names in the file.
@@ -198,23 +198,22 @@ def restore_best(folder: Path, model: "keras.Model") -> None:
 def _read(path: Path) -> Checkpoint:
     """Reads a checkpoint and compares it with the hash that it carries."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path, maximum_bytes=MAXIMUM_BYTES)
         sha256 = _unpack(arrays.pop("sha256"))
         header = _unpack(arrays["header"])
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']} of another version, not {FORMAT}")
         if sha256 != arrays_sha256(arrays):
             raise ValueError("its hash differs")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        progress = Progress(
+            [Epoch(**row) for row in header["history"]],
+            header["phase_starts"],
+            header["step"],
+            header["seconds"],
+            _arrays(METRICS, arrays),
+        )
+    except (ArchiveFault, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{path}: not a whole checkpoint ({error})") from error
-    progress = Progress(
-        [Epoch(**row) for row in header["history"]],
-        header["phase_starts"],
-        header["step"],
-        header["seconds"],
-        _arrays(METRICS, arrays),
-    )
     return Checkpoint(path, progress, _arrays(STATE, arrays))
 
 

@@ -84,12 +84,12 @@ def read_input_format(run: Run) -> InputFormat:
             f"{run.path}: this run is not finished, it has no metrics.json; finish it with its "
             f"script's --resume {run.path}, or give another run"
         )
-    recorded = _check(run, "data.json", _RecordedData, run.read_json("data.json"))
+    recorded = check_record(run, "data.json", _RecordedData, run.read_json("data.json"))
     try:
         section = read_yaml(run.config_path).values.get("data")
     except ConfigError as error:
         raise RunError(f"{error}; the run folder is damaged; give another run") from error
-    config = _check(run, "config.yaml: data", _RecordedConfig, section)
+    config = check_record(run, "config.yaml: data", _RecordedConfig, section)
     *size, channels = recorded.image_shape
     if config.image_size not in (None, tuple(size)) or config.color_mode not in (
         None,
@@ -106,7 +106,18 @@ def read_input_format(run: Run) -> InputFormat:
     )
 
 
-def _check(run: Run, name: str, schema: type[_Recorded], value: Any) -> _Recorded:
+def check_record(run: Run, name: str, schema: type[_Recorded], value: Any) -> _Recorded:
+    """Returns what a run's file says, as far as `schema` asks for it.
+
+    Args:
+        run: The run.
+        name: What messages call the place, as `data.json`.
+        schema: What is needed of it.
+        value: The plain values that were read there.
+
+    Raises:
+        RunError: If something that is needed is missing or is something else.
+    """
     try:
         return schema.model_validate(value)
     except ValidationError as error:

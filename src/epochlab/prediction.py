@@ -58,7 +58,7 @@ class Unreadable:
 
 
 def predict_files(
-    run: Run, paths: Sequence[Path], batch_size: int = 32
+    run: Run, paths: Sequence[Path], batch_size: int = 32, *, trust: bool = False
 ) -> Iterator[Prediction | Unreadable]:
     """Classifies image files with the model of a finished run.
 
@@ -69,6 +69,7 @@ def predict_files(
         run: A finished run.
         paths: Files and folders, as in `find_images`.
         batch_size: Images per call of the model, at least 1.
+        trust: As in `load_trained_model`.
 
     Returns:
         An iterator of one `Prediction` per file that can be decoded and one `Unreadable` per other
@@ -82,7 +83,7 @@ def predict_files(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
     found = find_images(paths)
-    return predict_found(load_trained_model(run), found, batch_size)
+    return predict_found(load_trained_model(run, trust=trust), found, batch_size)
 
 
 def predict_found(

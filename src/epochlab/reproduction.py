@@ -1,5 +1,6 @@
 """Two runs of one config, compared bit for bit."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from epochlab.history import Epoch, History, read_history
@@ -58,6 +59,7 @@ def _reasons(first: Run, again: Run) -> list[str]:
     lines += [f"changed in the course of {first.path.name}: {change}" for change in accepted]
     if not lines:
         lines.append("nothing that is recorded has changed: neither settings, data nor software")
-    if not read_sessions(first)[-1]["config"]["training"]["deterministic"]:
+    training = read_sessions(first)[-1]["config"].get("training")
+    if isinstance(training, Mapping) and training.get("deterministic") is False:
         lines.append("training.deterministic is false: the same bits are not to be expected")
     return lines

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import RunError
 from epochlab.files import format_json, make_folder, write_text
 from epochlab.history import History, format_history
+
+# Room for a line about each of a million files; what is larger is no record of ours.
+MAXIMUM_RECORD_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Run:
         """
         path = self.path / name
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is no regular file")
+            if status.st_size > MAXIMUM_RECORD_BYTES:
+                raise ValueError(f"it has {status.st_size:,} bytes")
             value = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(value, dict):
                 raise ValueError(f"it holds {json.dumps(value)[:40]}, not an object")

@@ -1,8 +1,9 @@
 """Where the script of a run is, for commands that start it in a process of its own."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import epochlab
+from epochlab.data.sources import shown
 from epochlab.errors import RunError
 from epochlab.runs import Run
 
@@ -10,8 +11,9 @@ from epochlab.runs import Run
 def find_script(run: Run, given: Path | None) -> Path:
     """Returns the script that trained `run`.
 
-    It is looked for where it was when the run started, seen from this folder; in `scripts` here;
-    and in `scripts` beside this installation's source.
+    Of what the run folder says only the script's name is used: the folder may be somebody else's,
+    and a path in it could name any program on this machine, or one in the folder itself. The script
+    is looked for by that name in `scripts` here and in `scripts` beside this installation's source.
 
     Args:
         run: The run.
@@ -21,13 +23,24 @@ def find_script(run: Run, given: Path | None) -> Path:
         RunError: If it is at none of these places.
     """
     if given is not None:
-        places = [given]
-    else:
-        recorded = Path(str(run.environment.get("script", "")))
-        source = Path(epochlab.__file__).parents[2]
-        places = [recorded, *(folder / "scripts" / recorded.name for folder in (Path(), source))]
-    for place in places:
-        if place.is_file():
+        if given.is_file():
+            return given
+        raise RunError(f"--script {given}: there is no such file; give the script of {run.path}")
+    recorded = run.environment.get("script")
+    name = PurePath(recorded).name if isinstance(recorded, str) else ""
+    if not (name.endswith(".py") and name.removesuffix(".py").isidentifier()):
+        raise RunError(
+            f"{run.path}: environment.json names no script ({shown(str(recorded)[:80])}); give its "
+            "place with --script FILE"
+        )
+    folders = [Path("scripts"), Path(epochlab.__file__).parents[2] / "scripts"]
+    for folder in folders:
+        place = folder / name
+        if place.is_file() and not place.resolve().is_relative_to(run.path.resolve()):
             return place
-    looked = ", ".join(map(str, places))
-    raise RunError(f"{run.path}: its script is not at {looked}; give its place with --script FILE")
+    looked = " or ".join(str(folder) for folder in folders)
+    raise RunError(
+        f"{run.path}: there is no {name} in {looked}. It was started as {shown(str(recorded))}, "
+        "but a path that stands in a run folder is not run; give the script with --script FILE, "
+        "if you know it"
+    )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from epochlab.errors import RunError
@@ -25,6 +26,16 @@ FREE = {
 FREE_OF_DATA = {"source", "warnings"}
 # What of the environment decides the bits.
 NUMERICS = ("versions", "cpu", "cpu_features", "devices", "onednn", "switches", "code_sha256")
+
+# What a session is that says nothing: records may be older, or somebody else's.
+EMPTY_SESSION: dict[str, Any] = {
+    "from": format_place(0, 0),
+    "changes": {},
+    "ended": None,
+    "data": {},
+    "environment": {},
+    "config": {},
+}
 
 
 @dataclass(frozen=True)
@@ -74,9 +85,22 @@ def read_sessions(run: Run) -> list[dict[str, Any]]:
         RunError: If the file is missing or damaged.
     """
     sessions = run.read_json(SESSIONS).get("sessions")
-    if not isinstance(sessions, list) or not sessions or not isinstance(sessions[-1], dict):
-        raise RunError(f"{run.path / SESSIONS}: has no sessions; start a new run")
-    return sessions
+    if not isinstance(sessions, list) or not sessions or not all(map(_is_session, sessions)):
+        raise RunError(f"{run.path / SESSIONS}: has no whole sessions; start a new run")
+    return [EMPTY_SESSION | session for session in sessions]
+
+
+def _is_session(value: Any) -> bool:
+    """Tells whether `value` has the form of a session, as far as it says something."""
+    if not isinstance(value, dict):
+        return False
+    session = EMPTY_SESSION | value
+    pairs = session["changes"].values() if isinstance(session["changes"], dict) else [None]
+    return (
+        all(isinstance(session[key], dict) for key in ("data", "environment", "config"))
+        and isinstance(session["ended"], str | NoneType)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    )
 
 
 def write_sessions(run: Run, sessions: Sequence[Mapping[str, Any]]) -> None:
@@ -117,7 +141,8 @@ def is_extension(change: Change, config: Mapping[str, Any]) -> bool:
     phases = config.get("phases")
     last = f"phases.{len(phases) - 1}.epochs" if phases else "training.epochs"
     constant = not phases or phases[-1]["schedule"] == "constant"
-    return change.key == last and constant and change.now > change.was
+    grows = isinstance(change.was, int) and change.now > change.was
+    return change.key == last and constant and grows
 
 
 def list_accepted(run: Run) -> list[Change]:

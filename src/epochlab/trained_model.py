@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochlab.data.sources import shown
@@ -11,6 +12,7 @@ from epochlab.hashing import weights_sha256
 from epochlab.input_format import InputFormat, read_input_format
 from epochlab.lazy_import import lazy_import
 from epochlab.process import load_tensorflow
+from epochlab.rebuilt_model import SHOWN_REASON, rebuild_model
 from epochlab.runs import Run
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 else:
     keras = lazy_import("keras")
     np = lazy_import("numpy")
-
-# Keras puts whole configurations into its messages.
-SHOWN_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,44 +57,57 @@ class TrainedModel:
         return to_probabilities(outputs, from_logits=self.from_logits)
 
 
-def load_trained_model(run: Run) -> TrainedModel:
+def load_trained_model(run: Run, *, trust: bool = False) -> TrainedModel:
     """Opens the `model.h5` of a finished run.
 
-    The file is not trusted: no code in it is executed, and its weights must be those that
-    `metrics.json` tells the hash of.
+    The file is not trusted: the network is built from the run's own config, and only numbers are
+    read from the file. Its weights must be those that `metrics.json` tells the hash of.
+
+    Args:
+        run: The run.
+        trust: Open the file with Keras itself, which makes whatever it describes and may execute
+            code in it: for a network that is of no family here.
 
     Raises:
-        RunError: If the run is not finished, the file is missing, damaged or of another model, or
-            its shapes do not fit the run's images and classes.
+        RunError: If the run is not finished, its records are damaged, or the file is missing,
+            damaged or of another model.
     """
     input_format = read_input_format(run)
+    expected = run.read_json("metrics.json").get("weights_sha256")
     load_tensorflow()
-    # The hand-written layer: Keras finds it once its module is loaded.
-    import epochlab.models.dense_layer  # noqa: F401
-
     path = run.path / "model.h5"
     if not path.is_file():
         raise RunError(f"{path}: there is no such file; bring it back, or give another run")
+    model = _open_with_keras(path) if trust else rebuild_model(run, input_format)
+    # Without compile() Keras would choose XLA, which is slower for convnets and computes otherwise.
+    model.jit_compile = False
+    _check_shapes(run, model, input_format)
+    found = weights_sha256(model)
+    if found != expected:
+        raise RunError(
+            f"{path}: its weights are not those of this run: their SHA-256 is {found}, in "
+            f"metrics.json {_brief(expected)}; bring the run's own file back, or give another run"
+        )
+    return TrainedModel(model, input_format, _ends_in_logits(run, model))
+
+
+def _brief(value: Any) -> str:
+    return shown(str(value)[:SHOWN_REASON])
+
+
+def _open_with_keras(path: Path) -> "keras.Model":
+    """Opens a model that is trusted, as Keras does."""
+    # The hand-written layer: Keras finds it once its module is loaded.
+    import epochlab.models.dense_layer  # noqa: F401
+
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, compile=False, safe_mode=False)
     except Exception as error:  # a damaged file makes Keras and HDF5 raise whatever they stumble on
         reason = " ".join(str(error).split())[:SHOWN_REASON] or type(error).__name__
         raise RunError(
             f"{path}: cannot be opened ({shown(reason)}); expected the model that the run saved; "
             "bring that file back, or give another run"
         ) from error
-    # Without compile() Keras would choose XLA, which is slower for convnets and computes otherwise.
-    model.jit_compile = False
-    _check_shapes(run, model, input_format)
-    metrics = run.read_json("metrics.json")
-    expected = metrics.get("weights_sha256") if isinstance(metrics, dict) else None
-    found = weights_sha256(model)
-    if found != expected:
-        raise RunError(
-            f"{path}: its weights are not those of this run: their SHA-256 is {found}, in "
-            f"metrics.json {expected}; bring the run's own file back, or give another run"
-        )
-    return TrainedModel(model, input_format, _ends_in_logits(run, model))
 
 
 def _check_shapes(run: Run, model: "keras.Model", input_format: InputFormat) -> None:

@@ -50,6 +50,14 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, max=4096, help="images in memory at a time")
     ] = 32,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="open model.h5 with Keras itself, which may execute code in it: only for a file "
+            "whose maker you know",
+        ),
+    ] = False,
 ) -> None:
     """Classify image files with a run's model.
 
@@ -60,6 +68,9 @@ def predict(
     Images come to size and colour as the run's own did. Where those came in one size, as MNIST did,
     images are stretched: by area where they shrink, bilinearly where they grow. A run on MNIST
     expects white digits on black.
+
+    The model is built from the run's own config, and only numbers are read from model.h5. For a
+    network that no family of Epochlab describes, --trust has Keras make what the file says.
 
     Files that cannot be decoded are named on stderr and left out; the exit code is then 3.
     """
@@ -77,7 +88,7 @@ def predict(
     found = find_images(paths)
     if out is not None:
         _check_out(out, found, opened)
-    results = predict_found(load_trained_model(opened), found, batch_size)
+    results = predict_found(load_trained_model(opened, trust=trust), found, batch_size)
     counts = {"predicted": 0, "skipped": 0}
     predictions = _report_unreadable(_track(results, len(found.files), out), counts)
     if form == "json" or (form is None and out is not None and out.suffix.lower() == ".json"):

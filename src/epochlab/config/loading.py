@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from epochlab.config.problems import clean_path, explain
 from epochlab.config.schema import find_section
 from epochlab.config.source import Source
-from epochlab.config.yaml_events import KeyPath
+from epochlab.config.yaml_events import KeyPath, format_path
 from epochlab.config.yaml_reader import parse_value
 from epochlab.config.yaml_writer import dump_yaml, format_value
 from epochlab.errors import ConfigError
@@ -133,8 +133,10 @@ def _apply(overrides: Sequence[str], source: Source) -> list[str]:
         key, equals, value = text.partition("=")
         try:
             if not equals or not all(key.split(".")):
-                raise ConfigError(f"--set {text}: expected KEY=VALUE, as in training.epochs=1")
-            source.override(key, parse_value(value, f"--set {key}"), "--set")
+                raise ConfigError(
+                    f"--set {format_path((text,))}: expected KEY=VALUE, as in training.epochs=1"
+                )
+            source.override(key, parse_value(value, f"--set {format_path((key,))}"), "--set")
         except ConfigError as error:
             problems.append(str(error))
     return problems

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from epochlab.config.yaml_events import MAX_DEPTH, KeyPath
+from epochlab.config.yaml_events import MAX_DEPTH, KeyPath, format_path
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.config.yaml_writer import format_value
 from epochlab.errors import ConfigError
@@ -34,7 +34,9 @@ class Source:
         """Puts `value` at the dotted `key`, making sections on the way where there is nothing."""
         names = key.split(".")
         if len(names) > MAX_DEPTH:
-            raise ConfigError(f"{flag} {key[:60]}...: more than {MAX_DEPTH} keys deep")
+            raise ConfigError(
+                f"{flag} {format_path((key[:60],))}...: more than {MAX_DEPTH} keys deep"
+            )
         section: Any = self.values
         path: KeyPath = ()
         for name in names:
@@ -43,8 +45,8 @@ class Source:
                 step = int(name)
             elif not isinstance(section, dict):
                 raise ConfigError(
-                    f"{flag} {key}: {'.'.join(map(str, path))} is the value "
-                    f"{format_value(section)}, which has no key {name}"
+                    f"{flag} {format_path((key,))}: {format_path(path)} is the value "
+                    f"{format_value(section)}, which has no key {format_path((name,))}"
                 )
             path = (*path, step)
             if len(path) == len(names):
@@ -75,5 +77,5 @@ class Source:
 
     def locate(self, path: KeyPath) -> str:
         """Returns `FILE:LINE: KEY` or `--set KEY`, the beginning of a message."""
-        origin, key = self.origin(path), ".".join(map(str, path))
+        origin, key = self.origin(path), format_path(path)
         return f"{origin} {key}" if origin.startswith("--") else f"{origin}: {key}"

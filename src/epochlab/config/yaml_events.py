@@ -29,6 +29,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+def format_path(path: KeyPath) -> str:
+    """Returns the dotted key of `path`, with what a terminal would obey escaped."""
+    steps = map(str, path)
+    return ".".join(step if step.isprintable() else ascii(step)[1:-1] for step in steps)
+
+
 def resolve_plain(text: str) -> str | int | float | bool | None:
     """Returns the value of an unquoted scalar by the YAML 1.2 core schema."""
     if text in _WORDS:
@@ -104,7 +110,8 @@ class ValueBuilder:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             self._fail(line, "anchors (&) and aliases (*) are not allowed; write the value out")
         if getattr(event, "tag", None) is not None:
-            self._fail(line, f"tags are not allowed; remove {event.tag}")  # pyright: ignore
+            tag = ascii(event.tag)[1:-1]  # pyright: ignore[reportAttributeAccessIssue]
+            self._fail(line, f"tags are not allowed; remove {tag[:80]}")
         if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
             self._fail(line, "half of a surrogate pair is no text; write the character itself")
         if self.first is None:
@@ -128,7 +135,7 @@ class ValueBuilder:
             self._fail(line, "a list or mapping stands as a key; a key is a word")
         path = (*frame.path, event.value)
         if event.value in frame.container:
-            name, earlier = ".".join(map(str, path)), self.lines[path]
+            name, earlier = format_path(path), self.lines[path]
             self._fail(line, f"{name}: this key stands in line {earlier} already; keep one of them")
         frame.key = event.value
         self.lines[path] = line

@@ -41,7 +41,8 @@ def read_yaml(path: Path) -> YamlDocument:
             raise ConfigError(f"{path}: this is not a regular file; give a YAML file")
         if status.st_size > MAX_BYTES:
             raise _too_large(str(path), status.st_size)
-        content = path.read_bytes()
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)  # it may have grown, or not tell its size
     except FileNotFoundError:
         folder = path.parent
         names = [item.name for item in folder.glob("*.yaml")] if folder.is_dir() else []

@@ -11,7 +11,6 @@ FLOW_WIDTH = 80
 _SAFE_TEXT = re.compile(r"[A-Za-z_/][\w./-]*( [\w./-]+)*", re.ASCII)
 # Text to us, but booleans to YAML 1.1 readers: written in quotes for their sake.
 _YAML_1_1_BOOLEANS = {"y", "n", "yes", "no", "on", "off"}
-_RAW_FORBIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def format_value(value: Any) -> str:
@@ -65,6 +64,13 @@ def _block_lines(value: Any) -> list[str]:
 
 
 def _quote(text: str) -> str:
-    """Returns `text` as a YAML double-quoted scalar, which takes JSON's escapes."""
+    """Returns `text` as a YAML double-quoted scalar, which takes JSON's escapes.
+
+    What does not show is escaped: messages quote values, and a terminal would obey them.
+    """
     quoted = json.dumps(text, ensure_ascii=False)
-    return _RAW_FORBIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+    return "".join(letter if letter.isprintable() else _escape(ord(letter)) for letter in quoted)
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,24 +1,21 @@
 """MNIST, and every `.npz` file in the layout that Keras gave it."""
 
 import hashlib
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveInt
 
+from epochlab.array_archive import ArchiveFault, read_arrays
 from epochlab.config import Section
 from epochlab.data.images import ImageData, Split, array_sha256, limit_split
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
-    import zipfile
-
     import numpy as np
 else:
     np = lazy_import("numpy")
-    zipfile = lazy_import("zipfile")
 
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
@@ -92,23 +89,13 @@ def _read_arrays(path: Path) -> dict[str, "np.ndarray"]:
         raise DataError(
             f"data.path: {path}: {found}; give an .npz file, or null for the shipped MNIST"
         )
-    expected = f"expected an .npz file with the arrays {', '.join(ARRAY_NAMES)}"
     try:
-        with zipfile.ZipFile(path) as archive:
-            declared = sum(member.file_size for member in archive.infolist())
-        if declared > MAXIMUM_BYTES:
-            raise DataError(f"{path}: declares {declared:,} bytes, over {MAXIMUM_BYTES:,}")
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            missing = [name for name in ARRAY_NAMES if name not in archive.files]
-            if missing:
-                found = ", ".join(archive.files[:8]) or "nothing"
-                raise DataError(f"{path}: lacks {', '.join(missing)}, has {found}; {expected}")
-            return {name: archive[name] for name in ARRAY_NAMES}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return read_arrays(path, ARRAY_NAMES, maximum_bytes=MAXIMUM_BYTES)
+    except ArchiveFault as fault:
         raise DataError(
-            f"{path}: cannot be read ({reason}); {expected}; fetch or make the file again"
-        ) from error
+            f"{path}: {fault}; expected an .npz file with the arrays {', '.join(ARRAY_NAMES)}; "
+            "fetch or make the file again"
+        ) from fault
 
 
 def _check_shipped(arrays: dict[str, "np.ndarray"]) -> None:

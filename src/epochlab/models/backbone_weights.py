@@ -1,24 +1,17 @@
 """Compares a weights file with a backbone, tells everything that differs, and loads what fits."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from epochlab.errors import RunError
-from epochlab.lazy_import import lazy_import
+from epochlab.models.array_checks import Mismatch, check_form, check_values, format_table
 from epochlab.models.hdf5_access import shown
 from epochlab.models.weights_file import StoredLayer, WeightsFile, read_array
-from epochlab.models.weights_matching import ExpectedLayer, Mismatch, match_layers
+from epochlab.models.weights_matching import ExpectedLayer, match_layers
 
 if TYPE_CHECKING:
-    import h5py
     import keras
     import numpy as np
-else:
-    np = lazy_import("numpy")
-
-# HDF5 unpacks whole chunks, whatever the array's own size is.
-SMALL_CHUNK = 2**20
 
 
 def load_backbone_weights(
@@ -74,50 +67,20 @@ def _read_layer(
         weights = [by_name[name] for name in names]
     mismatches, arrays = [], {}
     for (name, shape), weight in zip(layer.weights, weights, strict=True):
-        problem = _check_form(weight.dataset, shape)
+        problem = check_form(weight.dataset, shape)
         if problem is None:
-            arrays[name] = read_array(weights_file.path, weight)
-            problem = _check_values(arrays[name])
+            arrays[name] = read_array(weights_file.source, weight)
+            problem = check_values(arrays[name])
         if problem is not None:
             mismatches.append(Mismatch(f"{layer.name}/{name}", f"float32 {shape}", problem))
     return mismatches, arrays
 
 
-def _check_form(dataset: "h5py.Dataset", shape: tuple[int, ...]) -> str | None:
-    """Returns what is wrong with an array that has not been read, or None if it may be read.
-
-    Only arrays of the expected shape and type are ever read: a file that declares terabytes, or
-    Python objects, costs no memory and runs nothing.
-    """
-    found = f"{dataset.dtype} {dataset.shape}"
-    if dataset.shape is None or tuple(dataset.shape) != shape:
-        if dataset.shape is not None and sorted(dataset.shape) == sorted(shape):
-            return f"{found}, transposed?"
-        return found
-    if dataset.dtype.kind != "f" or dataset.dtype.itemsize != 4:
-        return found
-    if dataset.id.get_storage_size() == 0:
-        return f"{found}, but no values stored"
-    if dataset.chunks and math.prod(dataset.chunks) > max(math.prod(shape), SMALL_CHUNK):
-        return f"{found} in chunks of {dataset.chunks}"
-    return None
-
-
-def _check_values(array: "np.ndarray") -> str | None:
-    not_finite = array.size - np.count_nonzero(np.isfinite(array))
-    return f"{not_finite:,} of {array.size:,} values NaN or infinite" if not_finite else None
-
-
 def _describe(weights_file: WeightsFile, backbone: str, mismatches: Sequence[Mismatch]) -> str:
-    rows = [Mismatch("layer", "expected", "found"), *mismatches]
-    places = max(len(row.place) for row in rows)
-    wanted = max(len(row.expected) for row in rows)
-    table = "\n".join(
-        f"  {row.place:<{places}}  {row.expected:<{wanted}}  {row.found}" for row in rows
-    )
     return (
         f"{weights_file.path}: these are not weights of {backbone}, "
         f"{len(mismatches)} {'thing does' if len(mismatches) == 1 else 'things do'} not fit:\n"
-        f"{table}\ngive the weights of keras.applications' {backbone}, with or without classifier, "
-        "in float32, or set model.weights to imagenet or none"
+        f"{format_table(mismatches)}\n"
+        f"give the weights of keras.applications' {backbone}, with or without classifier, in "
+        "float32, or set model.weights to imagenet or none"
     )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,23 @@ else:
 # The largest network of Keras has a fifth of it.
 MAXIMUM_ENTRIES = 5_000
 MAXIMUM_NAME_BYTES = 2**16
-REMEDY = "give a file that model.save_weights wrote, or set model.weights to imagenet or none"
+
+
+@dataclass(frozen=True)
+class Hdf5Source:
+    """A file that is being read, and what a person can do if it is no good.
+
+    Attributes:
+        path: The file.
+        remedy: The end of each message.
+    """
+
+    path: Path
+    remedy: str
+
+    def error(self, found: str) -> RunError:
+        """Returns the refusal of the file: what was found in it, and the remedy."""
+        return RunError(f"{self.path}: {found}; {self.remedy}")
 
 
 def shown(name: str) -> str:
@@ -27,7 +44,7 @@ def shown(name: str) -> str:
     return escaped if len(escaped) <= 80 else escaped[:77] + "..."
 
 
-def step(path: Path, group: Any, name: str, *, to_array: bool = False) -> Any:
+def step(source: Hdf5Source, group: Any, name: str, *, to_array: bool = False) -> Any:
     """Returns the group, or the array, that lies at `name` below `group`.
 
     Raises:
@@ -38,14 +55,14 @@ def step(path: Path, group: Any, name: str, *, to_array: bool = False) -> Any:
     for part in name.split("/"):
         link = group.get(part, getlink=True) if part and isinstance(group, h5py.Group) else None
         if link is None:
-            raise RunError(f"{path}: has no {place}, which it says it has; fetch it again")
+            raise source.error(f"has no {place}, which it says it has")
         if not isinstance(link, h5py.HardLink):
-            raise RunError(f"{path}: {place} is a link; links are not followed; {REMEDY}")
+            raise source.error(f"{place} is a link; links are not followed")
         group = group[part]
     if isinstance(group, h5py.Dataset) != to_array:
-        raise RunError(f"{path}: {place} is no {'array' if to_array else 'group'}; {REMEDY}")
+        raise source.error(f"{place} is no {'array' if to_array else 'group'}")
     if to_array and (group.external or group.is_virtual):
-        raise RunError(f"{path}: {place} lies in other files; they are not opened; {REMEDY}")
+        raise source.error(f"{place} lies in other files; they are not opened")
     return group
 
 
@@ -54,7 +71,7 @@ def has_names(group: "h5py.Group", attribute: str) -> bool:
     return attribute in group.attrs or f"{attribute}0" in group.attrs
 
 
-def read_names(path: Path, group: "h5py.Group", attribute: str) -> list[str]:
+def read_names(source: Hdf5Source, group: "h5py.Group", attribute: str) -> list[str]:
     """Returns the names that an attribute lists; Keras cuts long lists into numbered attributes.
 
     Raises:
@@ -68,22 +85,33 @@ def read_names(path: Path, group: "h5py.Group", attribute: str) -> list[str]:
     for part in parts:
         stored = group.attrs.get_id(part)
         count = math.prod(stored.shape)
-        check_count(path, count + len(names), attribute)
-        is_text = stored.dtype.kind == "S" or h5py.check_string_dtype(stored.dtype) is not None
+        check_count(source, count + len(names), attribute)
         # Keras writes an empty list as one of numbers.
-        if count and (not is_text or stored.dtype.itemsize > MAXIMUM_NAME_BYTES):
-            raise RunError(
-                f"{path}: {attribute} of {shown(str(group.name))} is {stored.dtype}, expected "
-                f"names; {REMEDY}"
+        if count and (not _is_text(stored) or stored.dtype.itemsize > MAXIMUM_NAME_BYTES):
+            raise source.error(
+                f"{attribute} of {shown(str(group.name))} is {stored.dtype}, expected names"
             )
         names += map(_to_text, np.ravel(np.asarray(group.attrs[part])) if count else [])
     return names
 
 
-def check_count(path: Path, count: int, what: str) -> None:
+def read_text(group: "h5py.Group", attribute: str) -> str | None:
+    """Returns an attribute that is one text, or None if there is no such attribute."""
+    if attribute not in group.attrs:
+        return None
+    stored = group.attrs.get_id(attribute)
+    value: Any = group.attrs[attribute] if stored.shape == () and _is_text(stored) else None
+    return _to_text(value) if isinstance(value, str | bytes) else None
+
+
+def check_count(source: Hdf5Source, count: int, what: str) -> None:
     """Refuses a list longer than any network has layers."""
     if count > MAXIMUM_ENTRIES:
-        raise RunError(f"{path}: {shown(what)} has {count} entries, more than a network; {REMEDY}")
+        raise source.error(f"{shown(what)} has {count} entries, more than a network")
+
+
+def _is_text(stored: Any) -> bool:
+    return stored.dtype.kind == "S" or h5py.check_string_dtype(stored.dtype) is not None
 
 
 def _to_text(name: str | bytes) -> str:

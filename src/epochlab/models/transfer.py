@@ -118,17 +118,13 @@ def build_transfer_model(
         RunError: If the weights file is missing, damaged or of another network.
         EnvironmentFault: If ImageNet's weights cannot be had.
     """
-    _check_channels(config, image_shape)
-    backbone_shape = (*(config.image_size or image_shape[:2]), 3)
-    backbone, notes = build_backbone(config, backbone_shape, seed)
-    front = build_front(config, image_shape)
-    head = build_head(config, backbone.output_shape[1:], num_classes, seed)
+    front, backbone, head, notes = _build_parts(config, image_shape, num_classes, seed)
     features = backbone(front.output)
     extractor = keras.Model(front.input, features, name="extractor")
     # Nobody compiles it, and then Keras would choose XLA, which is slower for convnets on a CPU.
     extractor.jit_compile = False
     return TransferModel(
-        whole=keras.Model(front.input, _apply(head.layers[1:], features), name="transfer"),
+        whole=_join(front, features, head),
         front=front,
         backbone=backbone,
         extractor=extractor,
@@ -136,6 +132,19 @@ def build_transfer_model(
         backbone_sha256=weights_sha256(backbone),
         notes=notes,
     )
+
+
+def build_transfer_network(
+    config: TransferConfig, image_shape: tuple[int, int, int], num_classes: int, seed: int
+) -> "keras.Model":
+    """Builds `TransferModel.whole` alone, with random weights whatever `config.weights` says.
+
+    No weights file is read: the weights come from elsewhere. Arguments and errors are those of
+    `build_transfer_model`.
+    """
+    config = config.model_copy(update={"weights": "none"})
+    front, backbone, head, _ = _build_parts(config, image_shape, num_classes, seed)
+    return _join(front, backbone(front.output), head)
 
 
 def build_head(
@@ -163,12 +172,28 @@ def build_head(
     return keras.Model(features, _apply(layers, features), name="head")
 
 
+def _build_parts(
+    config: TransferConfig, image_shape: tuple[int, int, int], num_classes: int, seed: int
+) -> "tuple[keras.Model, keras.Model, keras.Model, tuple[str, ...]]":
+    """Builds front, backbone and head, and says what a person should know about the weights."""
+    _check_channels(config, image_shape)
+    backbone_shape = (*(config.image_size or image_shape[:2]), 3)
+    backbone, notes = build_backbone(config, backbone_shape, seed)
+    head = build_head(config, backbone.output_shape[1:], num_classes, seed)
+    return build_front(config, image_shape), backbone, head, notes
+
+
 def _check_channels(config: TransferConfig, image_shape: tuple[int, int, int]) -> None:
     if image_shape[-1] not in (1, 3):
         raise ConfigError(
             f"model.backbone: {config.backbone} takes images with 1 or 3 channels, these have "
             f"{image_shape[-1]}; give grey or RGB images"
         )
+
+
+def _join(front: "keras.Model", features: "keras.KerasTensor", head: "keras.Model"):
+    """Returns the network from pixels to probabilities."""
+    return keras.Model(front.input, _apply(head.layers[1:], features), name="transfer")
 
 
 def _apply(layers: Sequence["keras.layers.Layer"], inputs: "keras.KerasTensor"):

@@ -11,10 +11,11 @@ from epochlab.errors import RunError
 from epochlab.lazy_import import lazy_import
 from epochlab.models.backbone_layers import split_number
 from epochlab.models.hdf5_access import (
-    REMEDY,
+    Hdf5Source,
     check_count,
     has_names,
     read_names,
+    read_text,
     shown,
     step,
 )
@@ -26,6 +27,8 @@ else:
     h5py = lazy_import("h5py")
     np = lazy_import("numpy")
 
+REMEDY = "give a file that model.save_weights wrote, or set model.weights to imagenet or none"
+
 
 @dataclass(frozen=True, eq=False)
 class StoredWeight:
@@ -33,10 +36,12 @@ class StoredWeight:
 
     Attributes:
         name: Its name in the layer, as `kernel`; in a `.weights.h5` its position.
+        place: Where it lies in the layer, as `block1_conv1/kernel`.
         dataset: The array in the file.
     """
 
     name: str
+    place: str
     dataset: "h5py.Dataset"
 
 
@@ -57,37 +62,52 @@ class StoredLayer:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """An opened weights file: the layers that have weights, in the file's order."""
+    """An opened weights file.
 
-    path: Path
+    Attributes:
+        source: The file.
+        layers: The layers that have weights, in the file's order.
+        model_config: The description of the model in a file that holds a whole model: JSON, which
+            is not trusted and nothing is made of.
+    """
+
+    source: Hdf5Source
     layers: tuple[StoredLayer, ...]
+    model_config: str | None
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.source.path
 
 
 @contextlib.contextmanager
-def open_weights_file(path: str | Path) -> Iterator[WeightsFile]:
+def open_weights_file(path: str | Path, remedy: str = REMEDY) -> Iterator[WeightsFile]:
     """Opens a `.h5` of Keras 2 or 3 or a `.weights.h5` and lists its layers; no array is read.
 
     Args:
         path: The file. A whole model saved as `.h5` will do as well, if the layers are its own.
+        remedy: What a person can do if the file is no good: the end of each message.
 
     Raises:
         RunError: If the file is missing, no HDF5, damaged, of another layout, or holds something
             that can point out of it: links, external or virtual arrays.
     """
-    path = Path(path).expanduser()
-    _check_kind(path)
+    source = Hdf5Source(Path(path).expanduser(), remedy)
+    _check_kind(source)
     with contextlib.ExitStack() as stack:
         try:
-            root = stack.enter_context(h5py.File(path, "r"))
-            layers = tuple(layer for layer in _list_layers(path, root) if layer.weights)
+            root = stack.enter_context(h5py.File(source.path, "r"))
+            layers = tuple(layer for layer in _list_layers(source, root) if layer.weights)
+            model_config = read_text(root, "model_config")
         except RunError:
             raise
         except Exception as error:  # HDF5 raises whatever it stumbles on in a damaged file
-            raise RunError(f"{path}: damaged or cut off ({error}); fetch it again") from error
-        yield WeightsFile(path, layers)
+            raise source.error(f"is damaged or cut off ({error})") from error
+        yield WeightsFile(source, layers, model_config)
 
 
-def read_array(path: Path, stored: StoredWeight) -> "np.ndarray":
+def read_array(source: Hdf5Source, stored: StoredWeight) -> "np.ndarray":
     """Reads one array, float32; its shape must have been compared with the expected one before.
 
     Raises:
@@ -96,22 +116,22 @@ def read_array(path: Path, stored: StoredWeight) -> "np.ndarray":
     try:
         return np.asarray(stored.dataset[()], np.float32)
     except Exception as error:
-        place = shown(str(stored.dataset.name))
-        raise RunError(f"{path}: {place} is damaged ({error}); fetch the file again") from error
+        raise source.error(f"{shown(stored.place)} is damaged ({error})") from error
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(source: Hdf5Source) -> None:
     """Refuses what is no HDF5 file, by its first bytes."""
+    path = source.path
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise RunError(f"{path}: is no regular file; {REMEDY}")
+            raise source.error("is no regular file")
         with path.open("rb") as opened:
             start = opened.read(512)
         if h5py.is_hdf5(path):
             return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path}: cannot be read ({reason}); {REMEDY}") from error
+        raise source.error(f"cannot be read ({reason})") from error
     if not start:
         kind = "is empty (0 bytes)"
     elif start.startswith(b"PK"):
@@ -121,49 +141,49 @@ def _check_kind(path: Path) -> None:
     else:
         is_text = start.isascii() and b"\0" not in start
         kind = "is a text file" if is_text else "is no HDF5 file, or its beginning is damaged"
-    raise RunError(f"{path}: {kind}; expected HDF5 (.h5); {REMEDY}")
+    raise source.error(f"{kind}; expected HDF5 (.h5)")
 
 
-def _list_layers(path: Path, root: "h5py.File") -> Iterator[StoredLayer]:
+def _list_layers(source: Hdf5Source, root: "h5py.File") -> Iterator[StoredLayer]:
     group = root
     if not has_names(root, "layer_names") and "model_weights" in root:
-        group = step(path, root, "model_weights")
+        group = step(source, root, "model_weights")
     if has_names(group, "layer_names"):
-        return _list_legacy(path, group)
+        return _list_legacy(source, group)
     if "layers" in root:
-        return _list_keras3(path, step(path, root, "layers"))
+        return _list_keras3(source, step(source, root, "layers"))
     found = ", ".join(shown(name) for name in list(root)[:8]) or "nothing"
-    raise RunError(
-        f"{path}: is no weights file of Keras: expected layer_names or layers at the top, found "
-        f"{found}; {REMEDY}"
+    raise source.error(
+        f"is no weights file of Keras: expected layer_names or layers at the top, found {found}"
     )
 
 
-def _list_legacy(path: Path, group: "h5py.Group") -> Iterator[StoredLayer]:
+def _list_legacy(source: Hdf5Source, group: "h5py.Group") -> Iterator[StoredLayer]:
     """Yields the layers of a `.h5`: the attributes name them and their arrays, in order."""
-    for name in read_names(path, group, "layer_names"):
-        layer = step(path, group, name)
+    for name in read_names(source, group, "layer_names"):
+        layer = step(source, group, name)
         weights = []
-        for place in read_names(path, layer, "weight_names"):
+        for place in read_names(source, layer, "weight_names"):
             # As in block1_conv1/kernel:0, and of old block1_conv1_W_1:0.
             weight_name = place.rpartition("/")[2].partition(":")[0]
-            weights.append(StoredWeight(weight_name, step(path, layer, place, to_array=True)))
+            array = step(source, layer, place, to_array=True)
+            weights.append(StoredWeight(weight_name, place, array))
         yield StoredLayer(name, None, tuple(weights))
 
 
-def _list_keras3(path: Path, group: "h5py.Group") -> Iterator[StoredLayer]:
+def _list_keras3(source: Hdf5Source, group: "h5py.Group") -> Iterator[StoredLayer]:
     """Yields the layers of a `.weights.h5`: `layers/conv2d_3/vars/0`."""
-    check_count(path, len(group), "layers")
+    check_count(source, len(group), "layers")
     for key in map(str, group):
-        layer = step(path, group, key)
+        layer = step(source, group, key)
         if "vars" not in layer:
             continue
-        variables = step(path, layer, "vars")
-        check_count(path, len(variables), key)
+        variables = step(source, layer, "vars")
+        check_count(source, len(variables), key)
         name = variables.attrs.get("name")
         kind, number = split_number(key)
         weights = [
-            StoredWeight(position, step(path, variables, position, to_array=True))
+            StoredWeight(position, position, step(source, variables, position, to_array=True))
             for position in sorted(variables, key=lambda text: (len(text), text))
         ]
         yield StoredLayer(

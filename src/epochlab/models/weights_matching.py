@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from epochlab.models.array_checks import Mismatch
 from epochlab.models.backbone_layers import split_number
 from epochlab.models.hdf5_access import shown
 from epochlab.models.weights_file import StoredLayer
@@ -31,15 +32,6 @@ class ExpectedLayer:
     key: tuple[str, int]
     is_numbered: bool
     weights: tuple[tuple[str, tuple[int, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """One row of the table that a person gets to see."""
-
-    place: str
-    expected: str
-    found: str
 
 
 def is_numbered(layer: "keras.layers.Layer") -> bool:

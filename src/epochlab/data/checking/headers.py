@@ -64,14 +64,14 @@ def read_header(content: bytes) -> Header:
     Args:
         content: The bytes of the file.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as opened:
             mode = _name_mode(content, opened.mode, "transparency" in opened.info)
             orientation = _read_orientation(opened.info.get("exif"))
             animated = opened.format in _ANIMATED_FORMATS and getattr(opened, "is_animated", False)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
+    except Exception:  # where TensorFlow reads on, Pillow may raise whatever it stumbles over
         return Header(OTHER, UPRIGHT, False)
     return Header(mode, orientation, bool(animated))
 
