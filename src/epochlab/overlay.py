@@ -22,6 +22,9 @@ MARKERS = (None, "o", "s", "^", "D", "v", "P", "X")
 MARKS_PER_LINE = 8
 # With losses this far apart, all but the largest would lie flat on the axis.
 LOG_RATIO = 50
+# With more lines than this, those of training step back.
+CROWD = 6
+FAINT = 0.4
 LEGEND_WIDTH = 110
 
 
@@ -85,12 +88,12 @@ def plot_overlay(
             if start > 1:
                 axes.axvline(start - 0.5, color=GREY, linewidth=0.8)
         for position, line in enumerate(lines):
-            _draw_line(axes, line, position)
+            _draw_line(axes, line, position, is_crowded=len(lines) > CROWD)
         _add_legend(figure, axes, lines)
         figure.suptitle(title, x=0.01, ha="left")
 
 
-def _draw_line(axes: "Axes", line: Line, position: int) -> None:
+def _draw_line(axes: "Axes", line: Line, position: int, *, is_crowded: bool) -> None:
     color = COLORS[position % len(COLORS)]
     marker = MARKERS[position // len(COLORS) % len(MARKERS)]
     kinds = {"--": line.training, "-": line.validation}
@@ -106,6 +109,7 @@ def _draw_line(axes: "Axes", line: Line, position: int) -> None:
             color=color,
             linestyle=style,
             linewidth=1.7 if style == "-" else 1.0,
+            alpha=1.0 if is_main or not is_crowded else FAINT,
             # A single epoch has no line.
             marker=marker or ("o" if len(mean) == 1 else None),
             markersize=4,
