@@ -15,6 +15,7 @@ ALLOWED = {
     "errors": set(),
     "lazy_import": set(),
     "quiet": {"errors"},
+    "csv_text": set(),
     "config": {"errors"},
     "files": {"errors"},
     "figures": {"files"},
@@ -39,6 +40,7 @@ ALLOWED = {
     "comparison_text": {"compare", "significance"},
     "comparison_files": {
         "compare",
+        "csv_text",
         "errors",
         "files",
         "overlay",
