@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from epochlab.config import LoadedConfig, load_config
 from epochlab.errors import ConfigError
-from epochlab.exits import exit_codes
+from epochlab.exits import EXIT_USAGE, exit_codes, fail
 from epochlab.files import check_writable
 from epochlab.runs import Run, load_run
 from epochlab.session import Config, PlanShown, Session, print_place
@@ -99,8 +99,15 @@ def _fix_threads(loaded: LoadedConfig[Config]) -> LoadedConfig[Config]:
     return LoadedConfig(config, origins)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a command line as everything is refused here: in one message."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(f"{message}; see {self.prog} --help", EXIT_USAGE)
+
+
 def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description=inspect.getmodule(train).__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
