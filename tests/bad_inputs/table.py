@@ -53,16 +53,18 @@ def read_lines(page: Path) -> Iterator[tuple[str, str, str]]:
             yield found[1], found[2], line
 
 
-def write_page(lines: dict[str, str]) -> None:
-    """Writes the page with a line for each case."""
+def write_page(tried: dict[str, str]) -> None:
+    """Writes the page: lines of the cases that were tried, and the others as they stand there."""
+    known = {identity: line for identity, _, line in read_lines(PAGE)} | tried
     text = [HEAD]
     for row, promise in PROMISES.items():
         if row in PARTS:
             text.append(f"## {PARTS[row]}\n")
         text.append(f"**{row}. {promise}**\n")
         text.append("| case | command | exit code | answer |\n| --- | --- | --- | --- |")
-        of_row = [lines[case.identity] for case in CASES if case.row == row]
-        text.append("\n".join(of_row) + "\n")
+        names = [case.identity for case in CASES if case.row == row]
+        text.append("\n".join(known.get(name, _line(name, "", "-", "not tried")) for name in names))
+        text.append("")
     PAGE.write_text("\n".join(text), encoding="utf-8")
 
 
@@ -71,7 +73,11 @@ def describe(case: Case, answer: Answer, workshop: Workshop) -> str:
     command = _normalise(_shorten(_show_command(answer), SHOWN_COMMAND), workshop)
     said = case.shows or _find_answer(case, answer)
     said = _shorten(_normalise(said, workshop), SHOWN_ANSWER)
-    return f"| `{case.identity}` | {_cell(command)} | {case.code} | {_cell(said)} |"
+    return _line(case.identity, command, str(case.code), said)
+
+
+def _line(name: str, command: str, code: str, said: str) -> str:
+    return f"| `{name}` | {_cell(command)} | {code} | {_cell(said)} |"
 
 
 def _show_command(answer: Answer) -> str:
@@ -122,26 +128,23 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Tries the cases and writes the page; one that falls short ends with an error."""
-    wanted = sys.argv[1:]
-    known = {identity: line for identity, _, line in read_lines(PAGE)}
-    lines, failed = {}, 0
+    wanted = sys.argv[1:] or [""]
+    tried, failed = {}, 0
     with tempfile.TemporaryDirectory() as base:
         workshop = Workshop(Path(base))
         for case in CASES:
             name = case.identity
-            if wanted and not any(part in name for part in wanted):
-                lines[name] = known.get(name, f"| `{name}` | `-` | - | not tried |")
+            if not any(part in name for part in wanted):
                 continue
             try:
-                lines[name] = describe(case, try_case(case, workshop), workshop)
+                tried[name] = describe(case, try_case(case, workshop), workshop)
             except NotHere as reason:
-                lines[name] = f"| `{name}` | `-` | - | {reason} |"
+                tried[name] = _line(name, "", "-", str(reason))
             except AssertionError as error:
                 failed += 1
-                lines[name] = known.get(name, f"| `{name}` | `-` | - | failed |")
                 print(f"{name}: {error}", file=sys.stderr)
-            print(lines[name], flush=True)
-    write_page(lines)
+            print(tried.get(name, f"{name}: fell short"), flush=True)
+    write_page(tried)
     sys.exit(f"{failed} cases fell short" if failed else 0)
 
 
