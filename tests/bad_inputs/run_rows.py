@@ -126,7 +126,7 @@ def check_extended(place: Place, _: Outcome) -> None:
 
 @cases(
     40, "finished run with more epochs", 0, f"training.epochs: was {EPOCHS}, now {EPOCHS + 2}",
-    "going on from the end of epoch 30", loads="tensorflow", answers="report", seconds=30,
+    "going on from the end of epoch 12", loads="tensorflow", answers="report", seconds=30,
     changes=(f"{RUN}*",), check=check_extended,
 )  # fmt: skip
 def _(place: Place) -> Command:

@@ -21,7 +21,7 @@ from conftest import ROOT
 from workshop import Workshop
 
 PAGE = ROOT / "docs" / "bad-inputs.md"
-SHOWN_COMMAND, SHOWN_ANSWER = 90, 260
+SHOWN_COMMAND, SHOWN_HEADING, SHOWN_ANSWER = 90, 80, 260
 PARTS = {
     1: "Configurations", 12: "Photographs", 32: "Archives, downloads", 36: "Weights and models",
     39: "Run folders", 48: "Training and surroundings", 51: "Many runs",
@@ -97,7 +97,7 @@ def _find_answer(case: Case, answer: Answer) -> str:
     lines = [line.strip() for line in text.splitlines()]
     telling = [line for line in lines if any(words in line for words in case.says)]
     if case.answers == "error" and lines[0] not in telling:
-        telling.insert(0, lines[0])
+        telling.insert(0, _shorten(lines[0], SHOWN_HEADING))
     return " / ".join(telling)
 
 
@@ -112,6 +112,8 @@ def _normalise(text: str, workshop: Workshop) -> str:
         text = text.replace(old, new)
     text = re.sub(r"/tmp/\.\.\./case\d+/?", "", text)
     text = re.sub(r"\d{8}T\d{6}Z(-seed\d+)", r"TIME\1", text)
+    text = re.sub(r'(cpu: was "Abacus", now )"[^"]*"', r"\1...", text)
+    text = re.sub(r"(threads: was )\d+", r"\1N", text)
     text = re.sub(r"[\d,]+ bytes are free", "N bytes are free", text)
     return re.sub(r"0x[0-9a-f]{8,}", "0x...", text)
 

@@ -11,8 +11,8 @@ from typing import Any
 from command import Command, Outcome, run, script, send
 from conftest import make_digits
 
-EPOCHS = 30
-KILLED_AFTER = "epoch  3/30"
+EPOCHS = 12
+KILLED_AFTER = "epoch  3/12"
 
 
 class Workshop:
