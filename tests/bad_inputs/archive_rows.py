@@ -18,12 +18,14 @@ PREPARE = ("prepare", "folder", "set.zip", "out", "--split", "0.4,0.3,0.3")
 GOOD = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(6)]
 
 
-def make_zip(path: Path, members: Iterable[str | zipfile.ZipInfo] = ()) -> Path:
+def make_zip(
+    path: Path, members: Iterable[str | zipfile.ZipInfo] = (), content: bytes = b"image"
+) -> Path:
     """Writes a whole set, and these members beside it."""
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as opened:
         warnings.simplefilter("ignore", UserWarning)  # zipfile's own, of duplicate names
         for name in (*GOOD, *members):
-            opened.writestr(name, b"image")
+            opened.writestr(name, content)
     return path
 
 

@@ -114,7 +114,7 @@ def _normalise(text: str, workshop: Workshop) -> str:
     text = re.sub(r"\d{8}T\d{6}Z(-seed\d+)", r"TIME\1", text)
     text = re.sub(r'(cpu: was "Abacus", now )"[^"]*"', r"\1...", text)
     text = re.sub(r"(threads: was )\d+", r"\1N", text)
-    text = re.sub(r"[\d,]+ bytes are free", "N bytes are free", text)
+    text = re.sub(r"[\d,]+( bytes)? are free", r"N\1 are free", text)
     return re.sub(r"0x[0-9a-f]{8,}", "0x...", text)
 
 
