@@ -330,7 +330,7 @@ def _(place: Place) -> Command:
 
 
 @cases(
-    45, "disk too small for a zip", 5, "small/out: the images need 240,000 bytes", "are free",
+    45, "disk too small for a zip", 5, "small: the images need 240,000 bytes", "are free",
     "free some space, or choose a DEST on another disk",
 )  # fmt: skip
 def _(place: Place) -> Command:
