@@ -69,6 +69,14 @@ def test_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path):
     assert weights_sha256(resumed) == weights_sha256(straight)
 
 
+def test_the_learning_rate_is_that_of_the_config_and_not_of_the_checkpoint(tmp_path: Path):
+    save_checkpoint(tmp_path, make_model(), after(1))
+    resumed = make_model()
+    resumed.compile(keras.optimizers.Adam(0.5), "sparse_categorical_crossentropy")
+    restore(tmp_path, resumed)
+    assert float(keras.ops.convert_to_numpy(resumed.optimizer.learning_rate)) == 0.5
+
+
 def test_no_checkpoint_means_no_epochs(tmp_path: Path):
     assert restore(tmp_path / "checkpoints", make_model()).history == []
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "lazy_import": set(),
     "array_archive": set(),
     "quiet": {"errors"},
+    "csv_text": set(),
     "config": {"errors"},
     "files": {"errors"},
     "figures": {"files"},
@@ -45,6 +46,7 @@ ALLOWED = {
     "comparison_text": {"compare", "significance"},
     "comparison_files": {
         "compare",
+        "csv_text",
         "errors",
         "files",
         "overlay",

@@ -1,13 +1,12 @@
 """A comparison as files: a picture per metric, the table of runs, the verdicts."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from epochlab.compare import Comparison, Group, read_figures
+from epochlab.csv_text import format_csv
 from epochlab.errors import RunError
 from epochlab.files import make_folder, write_text
 from epochlab.overlay import Line, plot_overlay
@@ -123,9 +122,7 @@ def _list_verdicts(groups: Sequence[Group], metric: str) -> list[dict[str, Any]]
 
 
 def _format_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    written = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return written.getvalue()
+    if not rows:
+        return ""
+    columns = list(rows[0])
+    return format_csv([columns, *([row.get(column) for column in columns] for row in rows)])

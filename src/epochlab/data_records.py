@@ -2,9 +2,9 @@
 
 import contextlib
 import csv
-import io
 from typing import TYPE_CHECKING
 
+from epochlab.csv_text import format_csv, parse_csv
 from epochlab.runs import Run
 from epochlab.training_config import TrainingSettings
 
@@ -33,18 +33,15 @@ def describe_data(data: "ImageData", training: TrainingSettings) -> str:
 
 def format_hashes(data: "ImageData") -> str:
     """Returns the text of `files.csv`: SHA-256 and name of each file."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["sha256", "file"])
-    writer.writerows((digest, name) for name, digest in data.file_hashes.items())
-    return written.getvalue()
+    hashes = ((digest, name) for name, digest in data.file_hashes.items())
+    return format_csv([("sha256", "file"), *hashes])
 
 
 def changed_files(run: Run, data: "ImageData") -> str:
     """Returns which files are others than those in the run's `files.csv`, for an error message."""
     with contextlib.suppress(OSError, ValueError, csv.Error):
         with (run.path / FILES).open(encoding="utf-8", newline="") as opened:
-            _, *rows = csv.reader(opened)
+            _, *rows = parse_csv(opened.read())
         before = {name: digest for digest, name in rows}
         now = data.file_hashes
         changes = [

@@ -1,11 +1,10 @@
 """The test set, scored once: figures, confusion matrix, worst mistakes, every prediction."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from epochlab.csv_text import format_csv
 from epochlab.data.batches import data_errors, evaluation_batches
 from epochlab.data.images import Split
 from epochlab.files import write_text
@@ -141,15 +140,13 @@ def find_mistakes(evaluation: Evaluation) -> "np.ndarray":
 
 def format_predictions(evaluation: Evaluation, split: Split, class_names: Sequence[str]) -> str:
     """Returns the text of `predictions.csv`: one row per image, in the order of `split`."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["image", "truth", "prediction", "probability"])
+    rows = [["image", "truth", "prediction", "probability"]]
     for name, label, predicted, probabilities in zip(
         split.names, split.labels, evaluation.predicted, evaluation.probabilities, strict=True
     ):
         probability = f"{probabilities[predicted]:.6f}"
-        writer.writerow([name, class_names[label], class_names[predicted], probability])
-    return written.getvalue()
+        rows.append([name, class_names[label], class_names[predicted], probability])
+    return format_csv(rows)
 
 
 def _describe_mistake(

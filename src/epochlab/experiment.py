@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from epochlab.config import LoadedConfig, load_config
+from epochlab.config.source import Source
 from epochlab.errors import ConfigError
-from epochlab.exits import exit_codes
+from epochlab.exits import EXIT_USAGE, exit_codes, fail
 from epochlab.files import check_writable
 from epochlab.runs import Run, load_run
 from epochlab.session import Config, PlanShown, Session, print_place
@@ -42,13 +43,14 @@ def _start_session(
     config_path = arguments.config or script.parent.parent / "configs" / f"{script.stem}.yaml"
     if resumed is not None:
         config_path = resumed.config_path
-    loaded = load_config(schema, _shown(config_path), arguments.set, arguments.seed)
-    if loaded.config.experiment != script.stem:
-        raise ConfigError(
-            f"{loaded.origins['experiment']}: experiment: expected {script.stem}, this script's, "
-            f"got {loaded.config.experiment}; run scripts/{loaded.config.experiment}.py, or "
-            "give the config of this experiment"
-        )
+    try:
+        loaded = load_config(schema, _shown(config_path), arguments.set, arguments.seed)
+    except ConfigError:
+        # Of another experiment's config everything would be wrong, and nothing to the point.
+        source = Source(_shown(config_path))
+        _check_experiment(script, source.values.get("experiment"), source.origin(("experiment",)))
+        raise
+    _check_experiment(script, loaded.config.experiment, loaded.origins["experiment"])
     if (
         resumed is not None
         and resumed.is_finished
@@ -68,6 +70,15 @@ def _start_session(
         resumed,
         arguments.allow_changes,
     )
+
+
+def _check_experiment(script: Path, given: object, place: str) -> None:
+    """Refuses a config that says that it is another experiment's."""
+    if isinstance(given, str) and given != script.stem:
+        raise ConfigError(
+            f"{place}: experiment: expected {script.stem}, this script's, got {given}; run "
+            f"scripts/{given}.py, or give the config of this experiment"
+        ) from None
 
 
 def _open_resumed(arguments: argparse.Namespace) -> Run | None:
@@ -99,8 +110,15 @@ def _fix_threads(loaded: LoadedConfig[Config]) -> LoadedConfig[Config]:
     return LoadedConfig(config, origins)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a command line as everything is refused here: in one message."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(f"{message}; see {self.prog} --help", EXIT_USAGE)
+
+
 def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description=inspect.getmodule(train).__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -104,16 +104,26 @@ def check_writable(folder: Path) -> None:
     Nothing is left behind: the nearest existing folder above takes a temporary file for a moment.
 
     Raises:
-        EnvironmentFault: If `folder` is a file, lies below one, or cannot be written.
+        EnvironmentFault: If `folder` is a file, lies below one, has too long a path, or cannot be
+            written.
     """
     existing = folder.absolute()
-    while not os.path.lexists(existing):
-        existing = existing.parent
     try:
+        while not _is_there(existing):
+            existing = existing.parent
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise EnvironmentFault(_cannot_write(folder, error)) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Tells it as `os.path.lexists` does, but not of a path that can never be there."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _cannot_write(path: Path, error: OSError, size: int | None = None) -> str:

@@ -1,11 +1,10 @@
 """Predictions as text: CSV or JSON, piece by piece as they come."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from epochlab import csv_text
 from epochlab.data.sources import shown
 from epochlab.prediction import Prediction
 
@@ -24,12 +23,13 @@ def format_csv(predictions: Iterable[Prediction], top: int) -> Iterator[str]:
     for prediction in predictions:
         if not begun:
             pairs = [(f"class_{rank}", f"probability_{rank}") for rank in range(2, top + 1)]
-            yield _csv_line(["file", "class", "probability", *(cell for p in pairs for cell in p)])
+            header = ["file", "class", "probability", *(cell for p in pairs for cell in p)]
+            yield csv_text.format_csv([header])
             begun = True
         cells = [shown_path(prediction.file)]
         for name, probability in prediction.ranked(top):
             cells += [shown(name), f"{probability:.6f}"]
-        yield _csv_line(cells)
+        yield csv_text.format_csv([cells])
 
 
 def format_json(predictions: Iterable[Prediction], top: int | None) -> Iterator[str]:
@@ -54,13 +54,10 @@ def format_json(predictions: Iterable[Prediction], top: int | None) -> Iterator[
         yield "\n]\n"
 
 
-def _csv_line(cells: list[str]) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(cells)
-    return written.getvalue()
-
-
 def shown_path(path: Path) -> str:
-    """Returns the path as a line of text; one that looks like a formula or an option gets `./`."""
+    """Returns the path as a line of text; one that looks like a formula or an option gets `./`.
+
+    It still names the file then, which with an apostrophe in front it would not.
+    """
     name = str(path)
     return shown(f"./{name}" if name.startswith(FORMULA_STARTS) else name)

@@ -27,7 +27,7 @@ def first_not_finite(model: "keras.Model", state: "Sequence[np.ndarray]") -> str
 
 
 def put_back(model: "keras.Model", state: "Sequence[np.ndarray]", source: object) -> None:
-    """Gives the compiled `model` the values that `read_state` returned.
+    """Gives the compiled `model` the values that `read_state` returned, its learning rate aside.
 
     Args:
         model: The model, built as it was then.
@@ -50,8 +50,11 @@ def put_back(model: "keras.Model", state: "Sequence[np.ndarray]", source: object
             f"{source}: does not fit the model that config.yaml describes: {'; '.join(differing)}; "
             "bring back the config.yaml that the run began with, or start a new run"
         )
+    # The config says what the learning rate is: a change of it that was accepted is to hold.
+    rate = model.optimizer.learning_rate
     for variable, array in zip(variables, state, strict=True):
-        variable.assign(array)
+        if variable is not rate:
+            variable.assign(array)
 
 
 def _variables(model: "keras.Model") -> list[Any]:

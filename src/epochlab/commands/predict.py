@@ -63,7 +63,8 @@ def predict(
 
     CSV has the columns file, class, probability, and with --top K also class_2, probability_2, and
     so on; JSON is a list of {file, class, probabilities}. In names, control characters, line breaks
-    and bytes that are not UTF-8 are written as backslash escapes.
+    and bytes that are not UTF-8 are written as backslash escapes. In CSV, a class name that a
+    spreadsheet would compute gets an apostrophe in front.
 
     Images come to size and colour as the run's own did. Where those came in one size, as MNIST did,
     images are stretched: by area where they shrink, bilinearly where they grow. A run on MNIST

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from epochlab.errors import DataError
+from epochlab.errors import DataError, EnvironmentFault
 from epochlab.lazy_import import lazy_import
 
 if TYPE_CHECKING:
@@ -216,8 +216,14 @@ def _make(
     open_entry: Callable[[Path], object | None],
     fill: Callable[[Path], None],
 ) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=MAKING, dir=place.parent))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=MAKING, dir=place.parent))
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{place.parent}: the cache cannot be written ({error.strerror}); name another folder "
+            "with EPOCHLAB_CACHE"
+        ) from error
     try:
         fill(beside)
         (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -52,7 +52,8 @@ def _find_missing(layout: Layout) -> Iterator[tuple[str, Item]]:
         for label in everywhere:
             if label not in names:
                 others = [other for other, there in classes.items() if label in there]
-                reason = f"there is no such folder, but {' and '.join(others)} have that class"
+                have = "has" if len(others) == 1 else "have"
+                reason = f"there is no such folder, but {' and '.join(others)} {have} that class"
                 yield "missing_class", Item((f"{split}/{label}",), reason)
 
 
