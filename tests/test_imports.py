@@ -57,6 +57,7 @@ ALLOWED = {
     "report": {
         "compare",
         "config",
+        "csv_text",
         "errors",
         "files",
         "history",
@@ -68,6 +69,7 @@ ALLOWED = {
         "comparison_files",
         "comparison_text",
         "config",
+        "csv_text",
         "data",
         "environment",
         "errors",

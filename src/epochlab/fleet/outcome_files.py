@@ -1,7 +1,5 @@
 """What a sweep gave: a table of all trials, and the comparison of the runs."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from epochlab.compare import HIGHER_IS_BETTER, compare_runs, read_figures
 from epochlab.comparison_files import write_comparison
 from epochlab.comparison_text import describe_comparison
 from epochlab.config.yaml_writer import format_value
+from epochlab.csv_text import format_csv
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.fleet.ledger import Ledger, TrialRecord
@@ -32,12 +31,8 @@ def write_trials(ledger: Ledger) -> Path:
     records = ledger.records.values()
     keys = list(dict.fromkeys(key for record in records for key in record.settings))
     rows = [_row(number, record, keys, ledger) for number, record in enumerate(records, 1)]
-    written = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_text(ledger.folder / TABLE, written.getvalue())
+    header = [list(rows[0])] if rows else []
+    write_text(ledger.folder / TABLE, format_csv([*header, *(list(row.values()) for row in rows)]))
     return ledger.folder / TABLE
 
 

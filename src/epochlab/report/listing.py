@@ -1,17 +1,14 @@
 """The runs of a folder as text: a table for a person, CSV or JSON for a program."""
 
-import csv
 import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from epochlab import csv_text
 from epochlab.labels import describe_settings, format_setting
 from epochlab.report.outputs import ListedRun, Outputs
-
-# A spreadsheet computes a cell that begins so.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def draw_table(outputs: Outputs) -> str:
@@ -32,11 +29,7 @@ def format_csv(outputs: Outputs) -> str:
     ]
     if not rows:
         return ""
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
-    return written.getvalue()
+    return csv_text.format_csv([list(rows[0]), *(map(_plain, row.values()) for row in rows)])
 
 
 def format_json(outputs: Outputs) -> str:
@@ -95,12 +88,8 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else format_setting(value)
 
 
-def _safe(value: Any) -> Any:
-    """Returns a cell that a spreadsheet takes for text where it is text."""
-    if not isinstance(value, str):
-        return value
-    text = _one_line(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+def _plain(value: Any) -> Any:
+    return _one_line(value) if isinstance(value, str) else value
 
 
 def _finite(value: Any) -> Any:
