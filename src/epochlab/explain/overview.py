@@ -73,6 +73,11 @@ def plot_overview(
             columns * (_SIDE + _GAP) + 0.1, _TITLE + 0.1, "likeliest classes", va="top",
             fontsize=9, fontweight="bold",
         )  # fmt: skip
+        if any(view.method == "integrated-gradients" for view in rows[0].views):
+            axes.text(
+                columns * (_SIDE + _GAP) + _BARS - 0.1, 0.1, "integrated gradients: orange speaks "
+                "for the class, purple against", va="top", ha="right", fontsize=7, color=GREY,
+            )  # fmt: skip
         top = _TITLE + _HEAD
         for row, tall in zip(rows, heights, strict=True):
             _draw_row(axes, row, top, width, letters)

@@ -67,7 +67,7 @@ def color_map(values: "np.ndarray") -> "np.ndarray":
 
 
 def color_signs(values: "np.ndarray") -> "np.ndarray":
-    """Returns values -1..1 as colours: orange speaks for, blue against, white is nothing.
+    """Returns values -1..1 as colours: orange speaks for, purple against, white is nothing.
 
     Args:
         values: float `(height, width)`.

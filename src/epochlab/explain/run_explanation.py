@@ -153,7 +153,7 @@ class Explanation:
             layer = layers[name]
             yield Written(path, f"{layer.dead} of {layer.channels} channels dead")
         path = folder / "activations.png"
-        title = f"How the feature maps of {subject.name} thin out with depth"
+        title = f"Feature maps of {subject.name}: sparser with depth?"
         plot_sparsity(path, layers, title=title, provenance=fields)
         yield Written(path)
 

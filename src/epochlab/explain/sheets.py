@@ -16,7 +16,7 @@ else:
 FILTERS_PER_ROW = 8
 FILTERS_PER_SHEET = 64
 # A sheet of small maps is enlarged by a whole factor to about this width.
-SHEET_WIDTH = 640
+SHEET_WIDTH = 960
 
 
 def enlarge_sheet(sheet: "np.ndarray") -> "np.ndarray":
