@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochlab.contact_sheets import escape_letters, known_letters
-from epochlab.explain.views import TITLES, View
+from epochlab.explain.pictures import color_map, scale_map, to_rgb
+from epochlab.explain.subjects import Subject
+from epochlab.explain.views import TITLES, View, show_original
 from epochlab.figures import BLUE, GREY, VERMILION, figure_file
+from epochlab.lazy_import import lazy_import
+from epochlab.prediction import Prediction
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+else:
+    np = lazy_import("numpy")
 
 # In inches.
 _SIDE, _GAP, _HEAD, _LINE, _STRIP, _TITLE, _BARS = 1.6, 0.15, 0.3, 0.36, 0.62, 0.4, 2.3
@@ -39,6 +45,43 @@ class Row:
     views: Sequence[View]
     classes: Sequence[tuple[str, float]]
     strip: "Sequence[tuple[str, np.ndarray]]"
+
+
+def make_row(
+    subject: Subject,
+    prediction: Prediction,
+    class_name: str,
+    views: Sequence[View],
+    strip: "Sequence[tuple[str, np.ndarray]]",
+) -> Row:
+    """Returns the row of one image: what is explained, what the model says, every view."""
+    classes = prediction.ranked()
+    said, probability = classes[0]
+    truth = f" is {subject.truth}," if subject.truth else ""
+    explained = "" if class_name == said else f"; explained: {class_name}"
+    return Row(
+        f"{subject.name}:{truth} taken for {said} ({probability:.1%}){explained}",
+        None if subject.truth is None else subject.truth == said,
+        to_rgb(show_original(subject)),
+        views,
+        classes,
+        strip,
+    )
+
+
+def choose_strip(maps: "Mapping[str, np.ndarray]") -> "list[tuple[str, np.ndarray]]":
+    """Returns of some layers, evenly through the depth, the channel that answers most."""
+    names = list(maps)
+    if len(names) > MOST_STRIP_TILES:
+        steps = np.linspace(0, len(names) - 1, MOST_STRIP_TILES).round().astype(int)
+        names = [names[step] for step in steps]
+    strip = []
+    for name in names:
+        values = maps[name][0]
+        channel = int(values.mean(axis=(0, 1)).argmax())
+        picture = color_map(scale_map(np.maximum(values[..., channel], 0)))
+        strip.append((f"{name.rpartition('/')[2]}\nchannel {channel}", picture))
+    return strip
 
 
 def plot_overview(

@@ -12,12 +12,12 @@ from epochlab.explain.activations import (
 )
 from epochlab.explain.filters import excite_filters, stretch_pattern
 from epochlab.explain.layers import Place, list_places
-from epochlab.explain.overview import MOST_STRIP_TILES, Row, plot_overview
-from epochlab.explain.pictures import color_map, scale_map, to_rgb, write_png
+from epochlab.explain.overview import Row, choose_strip, make_row, plot_overview
+from epochlab.explain.pictures import write_png
 from epochlab.explain.plans import Plan, Request, make_plan
 from epochlab.explain.sheets import draw_filters, enlarge_sheet, plot_sparsity
 from epochlab.explain.subjects import Subject, safe_name
-from epochlab.explain.views import View, draw_views, show_original
+from epochlab.explain.views import View, draw_views
 from epochlab.files import make_folder
 from epochlab.lazy_import import lazy_import
 from epochlab.prediction import Prediction
@@ -119,9 +119,9 @@ class Explanation:
                 )
                 for written in self._write_activations(subject, maps):
                     yield written, None
-                strip = _choose_strip(maps)
+                strip = choose_strip(maps)
             prediction = predictions[position]
-            yield None, _make_row(subject, prediction, name, views[position], strip)
+            yield None, make_row(subject, prediction, name, views[position], strip)
 
     def _predict(self, subjects: Sequence[Subject]) -> list[Prediction]:
         probabilities = self.trained.predict(np.stack([subject.pixels for subject in subjects]))
@@ -198,39 +198,3 @@ class Explanation:
         fields = self._provenance | {"method": "overview"}
         plot_overview(path, rows, title=title, provenance=fields)
         return Written(path)
-
-
-def _make_row(
-    subject: Subject,
-    prediction: Prediction,
-    class_name: str,
-    views: Sequence[View],
-    strip: "Sequence[tuple[str, np.ndarray]]",
-) -> Row:
-    classes = prediction.ranked()
-    said, probability = classes[0]
-    truth = f" is {subject.truth}," if subject.truth else ""
-    explained = "" if class_name == said else f"; explained: {class_name}"
-    return Row(
-        f"{subject.name}:{truth} taken for {said} ({probability:.1%}){explained}",
-        None if subject.truth is None else subject.truth == said,
-        to_rgb(show_original(subject)),
-        views,
-        classes,
-        strip,
-    )
-
-
-def _choose_strip(maps: "Mapping[str, np.ndarray]") -> "list[tuple[str, np.ndarray]]":
-    """Returns of some layers, evenly through the depth, the channel that answers most."""
-    names = list(maps)
-    if len(names) > MOST_STRIP_TILES:
-        steps = np.linspace(0, len(names) - 1, MOST_STRIP_TILES).round().astype(int)
-        names = [names[step] for step in steps]
-    strip = []
-    for name in names:
-        values = maps[name][0]
-        channel = int(values.mean(axis=(0, 1)).argmax())
-        picture = color_map(scale_map(np.maximum(values[..., channel], 0)))
-        strip.append((f"{name.rpartition('/')[2]}\nchannel {channel}", picture))
-    return strip
