@@ -10,6 +10,7 @@ from epochlab.commands import (
     cache,
     check_data,
     compare,
+    explain,
     list_runs,
     predict,
     prepare,
@@ -28,6 +29,7 @@ app.add_typer(prepare.app, name="prepare")
 app.add_typer(cache.app, name="cache")
 app.command("check-data")(check_data.check_data)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("repeat")(repeat.repeat)

@@ -70,8 +70,8 @@ def plot_contact_sheet(
         # Everything lies on one pair of axes, whose units are inches from the upper left corner.
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        letters = _known_letters()
-        axes.text(_GAP / 2, 0.1, _escape(title, letters), va="top", fontsize=11)
+        letters = known_letters()
+        axes.text(_GAP / 2, 0.1, escape_letters(title, letters), va="top", fontsize=11)
         for (row, column), group in zip(places, groups, strict=True):
             top = _TITLE + row * (_ABOVE + _SIDE + _BELOW)
             _draw_group(axes, group, column * (_SIDE + _GAP), top, letters)
@@ -93,12 +93,12 @@ def _draw_group(
 ) -> None:
     width, height = len(group.tiles) * (_SIDE + _GAP), _ABOVE + _SIDE + _BELOW
     _draw_box(axes, left + 0.04, top + 0.04, width - 0.08, height - 0.08, fill="none")
-    heading = _escape(group.heading, letters)
+    heading = escape_letters(group.heading, letters)
     left, bottom = left + _GAP / 2, top + _ABOVE + _SIDE
     axes.text(left, top + 0.1, heading, va="top", fontsize=7.5, fontweight="bold")
     for tile in group.tiles:
         _draw_picture(axes, tile, left, bottom)
-        caption = _wrap_caption(_escape(tile.caption, letters))
+        caption = _wrap_caption(escape_letters(tile.caption, letters))
         axes.text(left, bottom + 0.05, caption, va="top", fontsize=6.5)
         left += _SIDE + _GAP
 
@@ -133,13 +133,15 @@ def _wrap_caption(caption: str) -> str:
     return "\n".join(lines)
 
 
-def _known_letters() -> frozenset[int]:
+def known_letters() -> frozenset[int]:
+    """Returns the code points that the figures' font has."""
     from matplotlib.font_manager import findfont, get_font
 
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
-def _escape(text: str, letters: frozenset[int]) -> str:
+def escape_letters(text: str, letters: frozenset[int]) -> str:
+    """Returns `text` with letters that are none of `letters` written as escapes."""
     return "".join(
         letter
         if letter == "\n" or ord(letter) in letters
