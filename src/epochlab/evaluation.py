@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epochlab.csv_text import format_csv
 from epochlab.data.batches import data_errors, evaluation_batches
@@ -140,7 +140,7 @@ def find_mistakes(evaluation: Evaluation) -> "np.ndarray":
 
 def format_predictions(evaluation: Evaluation, split: Split, class_names: Sequence[str]) -> str:
     """Returns the text of `predictions.csv`: one row per image, in the order of `split`."""
-    rows = [["image", "truth", "prediction", "probability"]]
+    rows: list[list[Any]] = [["image", "truth", "prediction", "probability"]]
     for name, label, predicted, probabilities in zip(
         split.names, split.labels, evaluation.predicted, evaluation.probabilities, strict=True
     ):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from epochlab.commands.predict import Trust
 from epochlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def explain(
     outputs: Annotated[
         Path, typer.Option(metavar="DIR", help="folder of all experiments' runs")
     ] = Path("outputs"),
+    trust: Trust = False,
 ) -> None:
     """Show what a run's network looks at: activations, filters, heatmaps of classes.
 
@@ -110,14 +112,14 @@ def explain(
     )
     found = find_runs(runs, outputs)
     if grid:
-        _draw_grid(found, images or [], request, out, outputs)
+        _draw_grid(found, images or [], request, out, outputs, trust=trust)
         return
     if len(found) > 1 or out is not None:
         given = f"{len(found)} runs" if len(found) > 1 else "--out"
         raise ConfigError(
             f"{given}: only with --grid; give one run, whose folder takes the pictures"
         )
-    _draw_run(found[0], images or [], request)
+    _draw_run(found[0], images or [], request, trust=trust)
 
 
 def _check_methods(methods: list[str], grid: bool) -> tuple[str, ...]:
@@ -135,14 +137,14 @@ def _check_methods(methods: list[str], grid: bool) -> tuple[str, ...]:
     return ("gradcam",) if grid else tuple(methods)
 
 
-def _draw_run(found: "RecordedRun", images: list[str], request: "Request") -> None:
+def _draw_run(found: "RecordedRun", images: list[str], request: "Request", *, trust: bool) -> None:
     from epochlab.explain.run_explanation import FOLDER, OVERVIEW, Explanation
     from epochlab.explain.subjects import find_subjects
     from epochlab.files import check_writable
     from epochlab.trained_model import load_trained_model
 
     run = found.run
-    trained = load_trained_model(run)
+    trained = load_trained_model(run, trust=trust)
     explanation = Explanation(run, trained, request)
     only_filters = explanation.plan.methods == ("filters",)
     if only_filters and images:
@@ -164,6 +166,8 @@ def _draw_grid(
     request: "Request",
     out: Path | None,
     outputs: Path,
+    *,
+    trust: bool,
 ) -> None:
     from epochlab.explain.grid import choose_shared_images, make_columns, plot_grid
     from epochlab.files import check_writable, make_folder
@@ -173,7 +177,9 @@ def _draw_grid(
         read_input_format(run.run)  # a run that is not finished is told before anything is loaded
     out = out or outputs / "explanations" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     check_writable(out)
-    subjects, columns = make_columns(found, images or choose_shared_images(found), request)
+    subjects, columns = make_columns(
+        found, images or choose_shared_images(found), request, trust=trust
+    )
     make_folder(out)
     path = out / "grid.png"
     legend = {

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from epochlab.prediction import Prediction, Unreadable
     from epochlab.runs import Run
 
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="open model.h5 with Keras itself, which may execute code in it: only for a file "
+        "whose maker you know",
+    ),
+]
+
 
 def predict(
     run: Annotated[
@@ -50,14 +59,7 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, max=4096, help="images in memory at a time")
     ] = 32,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust",
-            help="open model.h5 with Keras itself, which may execute code in it: only for a file "
-            "whose maker you know",
-        ),
-    ] = False,
+    trust: Trust = False,
 ) -> None:
     """Classify image files with a run's model.
 

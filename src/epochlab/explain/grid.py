@@ -80,7 +80,11 @@ def choose_shared_images(runs: Sequence[RecordedRun]) -> list[str]:
 
 
 def make_columns(
-    runs: Sequence[RecordedRun], images: Sequence[str], request: Request
+    runs: Sequence[RecordedRun],
+    images: Sequence[str],
+    request: Request,
+    *,
+    trust: bool = False,
 ) -> tuple[list[Subject], list[Column]]:
     """Explains the same images with each run.
 
@@ -88,6 +92,7 @@ def make_columns(
         runs: Finished runs.
         images: Names of test images, or files, as in `find_subjects`.
         request: The class, the layer and the target to explain.
+        trust: As in `load_trained_model`.
 
     Returns:
         The images as the first run has them, and a column for each run.
@@ -100,7 +105,7 @@ def make_columns(
     first: list[Subject] = []
     columns = []
     for run, heading in zip(runs, _headings(runs), strict=True):
-        trained = load_trained_model(run.run)
+        trained = load_trained_model(run.run, trust=trust)
         subjects = find_subjects(run.run, trained.input_format, images)
         first = first or subjects
         for ours, others in zip(subjects, first, strict=True):

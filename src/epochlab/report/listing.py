@@ -29,7 +29,8 @@ def format_csv(outputs: Outputs) -> str:
     ]
     if not rows:
         return ""
-    return csv_text.format_csv([list(rows[0]), *(map(_plain, row.values()) for row in rows)])
+    cells = [[_plain(value) for value in row.values()] for row in rows]
+    return csv_text.format_csv([list(rows[0]), *cells])
 
 
 def format_json(outputs: Outputs) -> str:
