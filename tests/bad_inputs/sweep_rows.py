@@ -72,13 +72,13 @@ FAILING = (("training.batch_size: [32, 64]", "data.path: [digits.npz, none.npz]"
 
 @cases(
     51, "one trial fails", 3, "1 of 2 trials", "none.npz", "the same command tries them again",
-    seconds=60, changes=("outputs*",), check=check_others,
+    seconds=60, changes=("outputs*",), check=check_others, loads="tensorflow",
 )  # fmt: skip
 def _(place: Place) -> Command:
     return sweep(place, *FAILING)
 
 
-@cases(51, "space edited before going on", 4, "batch_size", seconds=5, changes=("outputs*",))
+@cases(51, "space edited before going on", 2, "batch_size", seconds=5, changes=("outputs*",))
 def _(place: Place) -> Command:
     command = sweep(place)
     first = run(command, place.path, place.workshop.environment(place.path))

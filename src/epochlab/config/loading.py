@@ -129,7 +129,9 @@ def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[K
 def _apply(overrides: Sequence[str], source: Source) -> list[str]:
     """Puts the overrides into the raw values and returns what is wrong with them."""
     problems: list[str] = []
-    for text in overrides:
+    for argument in overrides:
+        # Its bytes are UTF-8 also where LANG=C has Python say otherwise.
+        text = argument.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         key, equals, value = text.partition("=")
         try:
             if not equals or not all(key.split(".")):
