@@ -203,7 +203,7 @@ def _(place: Place) -> Command:
 
 @cases(
     35, "half of the pretrained weights in Keras's cache", 4, WEIGHTS, "its MD5 is", "delete it",
-    loads="tensorflow", seconds=8,
+    loads="tensorflow", seconds=8, changes=("keras/keras.json",),
 )  # fmt: skip
 def _(place: Place) -> Command:
     (place.path / "keras/models").mkdir(parents=True)

@@ -129,10 +129,10 @@ def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[K
 def _apply(overrides: Sequence[str], source: Source) -> list[str]:
     """Puts the overrides into the raw values and returns what is wrong with them."""
     problems: list[str] = []
-    for argument in overrides:
-        # Its bytes are UTF-8 also where LANG=C has Python say otherwise.
-        text = argument.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    for text in overrides:
         key, equals, value = text.partition("=")
+        # Bytes that this locale has no letters for make no key, but can be shown.
+        key = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         try:
             if not equals or not all(key.split(".")):
                 raise ConfigError(
