@@ -21,7 +21,7 @@ else:
     np = lazy_import("numpy")
 
 # In inches.
-_SIDE, _GAP, _HEAD, _LINE, _STRIP, _TITLE, _BARS = 1.6, 0.15, 0.3, 0.36, 0.62, 0.4, 2.3
+_SIDE, _GAP, _HEAD, _LINE, _STRIP, _TITLE, _BARS, _BAR = 1.6, 0.15, 0.3, 0.36, 0.62, 0.4, 2.3, 0.3
 TOP_CLASSES = 5
 MOST_STRIP_TILES = 14
 
@@ -100,7 +100,7 @@ def plot_overview(
     """
     columns = 1 + len(rows[0].views)
     width = columns * (_SIDE + _GAP) + _BARS
-    heights = [_LINE + _SIDE + (_STRIP + 0.25 if row.strip else 0) + 0.2 for row in rows]
+    heights = [_LINE + _tallest(row) + (_STRIP + 0.25 if row.strip else 0) + 0.25 for row in rows]
     height = _TITLE + _HEAD + sum(heights)
     with figure_file(path, (width, height), provenance, crop=True) as figure:
         # Everything lies on one pair of axes, whose units are inches from the upper left corner.
@@ -138,12 +138,18 @@ def _draw_row(axes: "Axes", row: Row, top: float, width: float, letters: frozens
         draw_tile(axes, pixels, position * (_SIDE + _GAP), top, _SIDE)
     left = (1 + len(row.views)) * (_SIDE + _GAP) + 0.1
     _draw_bars(axes, row.classes, left, top, letters)
-    top += _SIDE + 0.1
+    top += _tallest(row) + 0.1
     left = 0.0
     for caption, pixels in row.strip:
         draw_tile(axes, pixels, left, top, _STRIP)
         axes.text(left, top + _STRIP + 0.03, caption, va="top", fontsize=5.5, color=GREY)
         left += _STRIP + 0.08
+
+
+def _tallest(row: Row) -> float:
+    """Returns the height of a row without heading and strip: of the image, or of the bars."""
+    height, width = row.original.shape[:2]
+    return max(_SIDE * height / max(height, width), _BAR * min(len(row.classes), TOP_CLASSES))
 
 
 def draw_tile(axes: "Axes", pixels: "np.ndarray", left: float, top: float, side: float) -> None:
@@ -167,9 +173,9 @@ def _draw_bars(
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    tall, full = 0.3, _BARS - 0.2
+    full = _BARS - 0.2
     for position, (name, probability) in enumerate(classes[:TOP_CLASSES]):
-        above = top + position * tall
+        above = top + position * _BAR
         words = textwrap.shorten(escape_letters(name, letters), 22, placeholder="…")
         axes.text(left, above + 0.13, words, va="bottom", fontsize=7.5)
         axes.text(
