@@ -434,7 +434,7 @@ def test_one_model_inside_another_twice_is_explained_too():
     [
         ("resnet50", "conv5_block3_out", 75),
         ("inception_v3", "mixed10", 150),
-        ("mobilenet", "conv_pw_13_relu", 75),
+        ("mobilenet", "conv_pw_13_relu", 96),
         ("xception", "block14_sepconv2_act", 75),
     ],
 )
