@@ -80,7 +80,9 @@ def make_plan(request: Request, places: Sequence[Place], class_names: Sequence[s
         raise ConfigError(
             f"--method {refused[0]}: {why}; possible here: {', '.join(possible) or 'nothing'}"
         )
-    methods = tuple(name for name in possible if not request.methods or name in request.methods)
+    methods: tuple[MethodName, ...] = tuple(
+        name for name in possible if not request.methods or name in request.methods
+    )
     with_maps = [place for place in places if place.has_maps]
     return Plan(
         methods,
