@@ -58,6 +58,7 @@ ALLOWED = {
         "compare",
         "config",
         "csv_text",
+        "data",
         "errors",
         "files",
         "history",

@@ -1,12 +1,12 @@
 """A comparison as files: a picture per metric, the table of runs, the verdicts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from epochlab.compare import Comparison, Group, read_figures
-from epochlab.csv_text import format_csv
+from epochlab.csv_text import format_records
 from epochlab.errors import RunError
 from epochlab.files import make_folder, write_text
 from epochlab.overlay import Line, plot_overlay
@@ -48,7 +48,7 @@ def write_comparison(out: Path, comparison: Comparison, metric: str) -> list[Pat
         ("verdicts.csv", _list_verdicts(comparison.groups, metric)),
     ):
         paths.append(out / name)
-        write_text(paths[-1], _format_csv(rows))
+        write_text(paths[-1], format_records(rows))
     return paths
 
 
@@ -119,10 +119,3 @@ def _list_verdicts(groups: Sequence[Group], metric: str) -> list[dict[str, Any]]
             }
         )
     return rows
-
-
-def _format_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    columns = list(rows[0])
-    return format_csv([columns, *([row.get(column) for column in columns] for row in rows)])

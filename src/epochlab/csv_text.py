@@ -9,7 +9,7 @@ stay numbers. `parse_csv` takes the apostrophe away again.
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # The wide signs are computed where Chinese or Japanese is written. What has the apostrophe already
@@ -20,6 +20,14 @@ _COMPUTED = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 def format_csv(rows: Iterable[Sequence[Any]]) -> str:
     """Returns the rows as CSV text, one line each; of the cells only texts are guarded."""
     return "".join(map(_format_row, rows))
+
+
+def format_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a header, the keys of the first record, and a row per record; nothing without one."""
+    if not records:
+        return ""
+    columns = list(records[0])
+    return format_csv([columns, *([row.get(column) for column in columns] for row in records)])
 
 
 def parse_csv(text: str) -> list[list[str]]:

@@ -51,8 +51,13 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Tells whether a process of this host is at work in the run at `folder`."""
+    return is_held(folder / LOCK)
+
+
+def is_held(path: Path) -> bool:
+    """Tells whether a process of this host has locked the file at `path`."""
     try:
-        with (folder / LOCK).open(encoding="utf-8") as opened:
+        with path.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -9,7 +9,7 @@ from epochlab.compare import HIGHER_IS_BETTER, compare_runs, read_figures
 from epochlab.comparison_files import write_comparison
 from epochlab.comparison_text import describe_comparison
 from epochlab.config.yaml_writer import format_value
-from epochlab.csv_text import format_csv
+from epochlab.csv_text import format_records
 from epochlab.errors import RunError
 from epochlab.files import write_text
 from epochlab.fleet.ledger import Ledger, TrialRecord
@@ -31,8 +31,7 @@ def write_trials(ledger: Ledger) -> Path:
     records = ledger.records.values()
     keys = list(dict.fromkeys(key for record in records for key in record.settings))
     rows = [_row(number, record, keys, ledger) for number, record in enumerate(records, 1)]
-    header = [list(rows[0])] if rows else []
-    write_text(ledger.folder / TABLE, format_csv([*header, *(list(row.values()) for row in rows)]))
+    write_text(ledger.folder / TABLE, format_records(rows))
     return ledger.folder / TABLE
 
 

@@ -15,6 +15,7 @@ from typing import IO
 
 from epochlab.exits import EXIT_INTERRUPTED
 from epochlab.fleet.ledger import LOG, SETTINGS, State, find_run
+from epochlab.run_lock import is_held
 
 # By the contract.
 EXIT_DIVERGED = 6
@@ -152,14 +153,7 @@ class TrialProcess:
 
 def is_at_work(folder: Path) -> bool:
     """Tells whether a process of this machine is at work on the trial in `folder`."""
-    try:
-        with (folder / LOG).open("rb") as log:
-            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_held(folder / LOG)
 
 
 def _count_attempts(path: Path) -> int:

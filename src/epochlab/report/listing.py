@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from epochlab import csv_text
+from epochlab.csv_text import format_records
+from epochlab.data.sources import shown
 from epochlab.labels import describe_settings, format_setting
 from epochlab.report.outputs import ListedRun, Outputs
 
@@ -27,10 +28,7 @@ def format_csv(outputs: Outputs) -> str:
     rows = [
         _row(run) | {key: _cell(run.differing.get(key)) for key in settings} for run in outputs.runs
     ]
-    if not rows:
-        return ""
-    cells = [[_plain(value) for value in row.values()] for row in rows]
-    return csv_text.format_csv([list(rows[0]), *cells])
+    return format_records([{key: _plain(value) for key, value in row.items()} for row in rows])
 
 
 def format_json(outputs: Outputs) -> str:
@@ -44,7 +42,7 @@ def format_json(outputs: Outputs) -> str:
 
 def describe_left_out(outputs: Outputs) -> str:
     """Returns a line for each folder that is not listed, with the reason."""
-    return "".join(f"not listed: {_one_line(f'{p}: {why}')}\n" for p, why in outputs.left_out)
+    return "".join(f"not listed: {shown(f'{p}: {why}')}\n" for p, why in outputs.left_out)
 
 
 def _draw_experiment(name: str, runs: Sequence[ListedRun]) -> str:
@@ -60,18 +58,18 @@ def _draw_experiment(name: str, runs: Sequence[ListedRun]) -> str:
     for run in runs:
         accuracy = run.figures["test.accuracy"]
         table.add_row(
-            _one_line(run.place.rpartition("/")[2]) + ("*" if run.recorded.notes else ""),
-            _one_line(run.recorded.state.partition(":")[0]),
+            shown(run.place.rpartition("/")[2]) + ("*" if run.recorded.notes else ""),
+            shown(run.recorded.state.partition(":")[0]),
             str(run.recorded.seed),
             str(run.figures["epochs"]),
             "-" if accuracy is None else f"{accuracy:.4f}",
-            _one_line(describe_settings(run.differing)),
+            shown(describe_settings(run.differing)),
         )
     written = io.StringIO()
     # The width of a person's terminal, or 80 columns in a file.
     console = Console(file=written, width=Console().width, markup=False, highlight=False)
     console.print(table)
-    lines = [_one_line(name), *(line.rstrip() for line in written.getvalue().splitlines())]
+    lines = [shown(name), *(line.rstrip() for line in written.getvalue().splitlines())]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -90,7 +88,7 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return _one_line(value) if isinstance(value, str) else value
+    return shown(value) if isinstance(value, str) else value
 
 
 def _finite(value: Any) -> Any:
@@ -100,11 +98,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _one_line(text: str) -> str:
-    """Returns text that cannot move a terminal's cursor or break a line."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
