@@ -78,7 +78,9 @@ def build_values(text: str, fail: Fail) -> "ValueBuilder":
             problem = "found a tab; indent and separate with spaces"
         else:
             problem += "; check this line's indentation, colons, brackets and quotes"
-        fail(mark.line + 1 if mark else 1, problem)
+        # LibYAML puts the end of the text on a line of its own: nothing stands there to be mended.
+        last = text.rstrip().count("\n")
+        fail(min(mark.line, last) + 1 if mark else 1, problem)
     return builder
 
 
