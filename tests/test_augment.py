@@ -407,10 +407,10 @@ def test_size_of_the_batch_does_not_change_an_image(shape: tuple[int, int, int])
     images = np.random.default_rng(0).integers(0, 256, (33, *shape), np.uint8)
     indices = np.arange(100, 133)
     together = augment(images, indices)
-    for size in range(1, 34):
-        for first in (0, 5):
-            chosen = (np.arange(size) + first) % 33
-            assert np.array_equal(augment(images[chosen], indices[chosen]), together[chosen])
+    # Around the widths of vector registers, where kernels treat what is left over otherwise.
+    for size, first in [(1, 0), (2, 5), (3, 0), (4, 5), (7, 0), (8, 5), (9, 0), (15, 5), (17, 0)]:
+        chosen = (np.arange(size) + first) % 33
+        assert np.array_equal(augment(images[chosen], indices[chosen]), together[chosen])
 
 
 def test_epoch_seed_and_index_each_change_every_image():

@@ -61,8 +61,15 @@ def explain(
         typer.Option(help="what is differentiated: before or after the last activation"),
     ] = "score",
     filters: Annotated[
-        int, typer.Option(metavar="N", min=1, help="filters shown of a layer, 64 per sheet")
-    ] = 64,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="filters shown of a layer, 64 per sheet (default: 64 with --method filters, "
+            "otherwise 16)",
+            show_default=False,
+        ),
+    ] = None,
     filter_size: Annotated[
         int | None,
         typer.Option(
@@ -106,7 +113,7 @@ def explain(
         layer,
         class_name,
         target,
-        filters,
+        filters or (64 if "filters" in (methods or []) else 16),
         filter_size,
         regularise,
     )

@@ -1,6 +1,6 @@
 """A finished run explained: one picture after the other into its folder `explain`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +31,7 @@ else:
 
 FOLDER = "explain"
 OVERVIEW = "overview.png"
-# Images in memory at a time, and rows of the overview.
-BATCH_SIZE = 8
+OVERVIEW_ROWS = 8
 # The article shows filters on images of 64 pixels; larger ones take longer and show no more.
 FILTER_SIZE = 64
 # Behind one of these an image of another size than the model's own does not go.
@@ -84,52 +83,35 @@ class Explanation:
         """
         make_folder(self.folder)
         rows: list[Row] = []
-        for first in range(0, len(subjects), BATCH_SIZE):
-            batch = subjects[first : first + BATCH_SIZE]
-            for written, row in self._draw_images(batch):
-                if written is not None:
-                    yield written
-                if row is not None:
-                    rows.append(row)
+        for subject in subjects:
+            rows.append((yield from self._draw_image(subject)))
         for place in self.plan.filter_places:
             yield from self._draw_filters(place)
         if rows:
-            yield self._draw_overview(rows[:BATCH_SIZE])
+            yield self._draw_overview(rows[:OVERVIEW_ROWS])
 
-    def _draw_images(
-        self, subjects: Sequence[Subject]
-    ) -> Iterator[tuple[Written | None, Row | None]]:
-        predictions = self._predict(subjects)
-        classes = [
-            int(np.argmax(prediction.probabilities))
-            if self.plan.class_index is None
-            else self.plan.class_index
-            for prediction in predictions
-        ]
-        views = draw_views(self.trained, self.plan, subjects, classes, self.request.target)
-        for position, subject in enumerate(subjects):
-            make_folder(self.folder / subject.slug)
-            name = self.trained.input_format.class_names[classes[position]]
-            for view in views[position]:
-                yield self._write_view(subject, view, name), None
-            strip: list[tuple[str, np.ndarray]] = []
-            if self.plan.map_places:
-                maps = compute_activations(
-                    self.trained.keras_model, subject.pixels[None], self.plan.map_places
-                )
-                for written in self._write_activations(subject, maps):
-                    yield written, None
-                strip = choose_strip(maps)
-            prediction = predictions[position]
-            yield None, make_row(subject, prediction, name, views[position], strip)
+    def _draw_image(self, subject: Subject) -> Generator[Written, None, Row]:
+        prediction = self._predict(subject)
+        chosen = self.plan.class_index
+        index = int(np.argmax(prediction.probabilities)) if chosen is None else chosen
+        name = self.trained.input_format.class_names[index]
+        make_folder(self.folder / subject.slug)
+        views = []
+        for view in draw_views(self.trained, self.plan, subject, index, self.request.target):
+            yield self._write_view(subject, view, name)
+            views.append(view)
+        strip: list[tuple[str, np.ndarray]] = []
+        if self.plan.map_places:
+            maps = compute_activations(
+                self.trained.keras_model, subject.pixels[None], self.plan.map_places
+            )
+            yield from self._write_activations(subject, maps)
+            strip = choose_strip(maps)
+        return make_row(subject, prediction, name, views, strip)
 
-    def _predict(self, subjects: Sequence[Subject]) -> list[Prediction]:
-        probabilities = self.trained.predict(np.stack([subject.pixels for subject in subjects]))
-        names = self.trained.input_format.class_names
-        return [
-            Prediction(Path(subject.name), names, row)
-            for subject, row in zip(subjects, probabilities, strict=True)
-        ]
+    def _predict(self, subject: Subject) -> Prediction:
+        (probabilities,) = self.trained.predict(subject.pixels[None])
+        return Prediction(Path(subject.name), self.trained.input_format.class_names, probabilities)
 
     def _write_view(self, subject: Subject, view: View, class_name: str) -> Written:
         method = view.method.replace("++", "-plus-plus")

@@ -1,11 +1,12 @@
-"""What the methods that look at one class say about each image, as pictures of the image's size."""
+"""What the methods that look at one class say about an image, as pictures of the image's size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from epochlab.explain.attribution import compute_saliency, integrate_gradients
-from epochlab.explain.gradcam import compute_gradcam, place_map
+from epochlab.explain.gradcam import Method, compute_gradcam, place_map
 from epochlab.explain.pictures import (
     QUANTILE,
     color_map,
@@ -32,8 +33,8 @@ TITLES = {
     "saliency": "saliency",
     "integrated-gradients": "integrated gradients",
 }
-# A larger model than LeNet would keep a person waiting; the error that is left is said.
-MOST_STEPS = 288
+# Of VGG16 these take a quarter of a minute on two cores; the error that is left is said.
+MOST_STEPS = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,31 +58,44 @@ def show_original(subject: Subject) -> "np.ndarray":
 
 
 def draw_views(
-    trained: TrainedModel,
-    plan: Plan,
-    subjects: Sequence[Subject],
-    classes: Sequence[int],
-    target: Target,
-) -> list[list[View]]:
-    """Computes and draws what the plan asks for.
+    trained: TrainedModel, plan: Plan, subject: Subject, class_index: int, target: Target
+) -> Iterator[View]:
+    """Computes and draws what the plan asks for, one after the other.
 
     Args:
         trained: The model.
         plan: Which methods, and on which layer.
-        subjects: The images, few enough for one batch.
-        classes: The class to explain in each.
+        subject: The image.
+        class_index: The class to explain.
         target: What is differentiated.
 
-    Returns:
-        The views of each image, in the order of `VIEWS`.
+    Yields:
+        The views, in the order of `VIEWS`.
     """
-    pixels = np.stack([subject.pixels for subject in subjects])
-    columns = [
-        _DRAWERS[method](trained, plan, subjects, pixels, classes, target)
-        for method in VIEWS
-        if method in plan.methods
-    ]
-    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in subjects]
+    for method in VIEWS:
+        if method in plan.methods:
+            yield _DRAWERS[method](_Question(trained, plan, subject, class_index, target))
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What a view answers: the arguments of `draw_views`."""
+
+    trained: TrainedModel
+    plan: Plan
+    subject: Subject
+    class_index: int
+    target: Target
+
+    @property
+    def pixels(self) -> "np.ndarray":
+        """A batch of the one image."""
+        return self.subject.pixels[None]
+
+    @property
+    def classes(self) -> list[int]:
+        """The class of each image of the batch."""
+        return [self.class_index]
 
 
 def draw_cam(trained: TrainedModel, subject: Subject, values: "np.ndarray") -> "np.ndarray":
@@ -90,67 +104,39 @@ def draw_cam(trained: TrainedModel, subject: Subject, values: "np.ndarray") -> "
     return overlay(image, scale_map(_place(trained, image, values)))
 
 
-def _draw_cams(
-    method: str,
-    trained: TrainedModel,
-    plan: Plan,
-    subjects: Sequence[Subject],
-    pixels: "np.ndarray",
-    classes: Sequence[int],
-    target: Target,
-) -> list[View]:
-    maps = compute_gradcam(
-        trained.keras_model,
-        pixels,
-        classes,
-        place=plan.cam_place,
-        method="gradcam++" if method == "gradcam++" else "gradcam",
-        target=target,
+def _draw_cam_view(method: Method, asked: _Question) -> View:
+    (values,) = compute_gradcam(
+        asked.trained.keras_model,
+        asked.pixels,
+        asked.classes,
+        place=asked.plan.cam_place,
+        method=method,
+        target=asked.target,
     )
-    empty = "nothing in this layer speaks for the class"
-    return [
-        View(method, draw_cam(trained, subject, values), "" if values.any() else empty)
-        for subject, values in zip(subjects, maps, strict=True)
-    ]
+    note = "" if values.any() else "nothing in this layer speaks for the class"
+    return View(method, draw_cam(asked.trained, asked.subject, values), note)
 
 
-def _draw_saliency(
-    trained: TrainedModel,
-    plan: Plan,
-    subjects: Sequence[Subject],
-    pixels: "np.ndarray",
-    classes: Sequence[int],
-    target: Target,
-) -> list[View]:
-    maps = compute_saliency(trained.keras_model, pixels, classes, target=target)
-    return [
-        View(
-            "saliency",
-            color_map(_place(trained, show_original(subject), scale_map(values, QUANTILE))),
-        )
-        for subject, values in zip(subjects, maps, strict=True)
-    ]
+def _draw_saliency(asked: _Question) -> View:
+    model = asked.trained.keras_model
+    (values,) = compute_saliency(model, asked.pixels, asked.classes, target=asked.target)
+    image = show_original(asked.subject)
+    return View("saliency", color_map(_place(asked.trained, image, scale_map(values, QUANTILE))))
 
 
-def _draw_attributions(
-    trained: TrainedModel,
-    plan: Plan,
-    subjects: Sequence[Subject],
-    pixels: "np.ndarray",
-    classes: Sequence[int],
-    target: Target,
-) -> list[View]:
+def _draw_attributions(asked: _Question) -> View:
     result = integrate_gradients(
-        trained.keras_model, pixels, classes, target=target, most_steps=MOST_STEPS
+        asked.trained.keras_model,
+        asked.pixels,
+        asked.classes,
+        target=asked.target,
+        most_steps=MOST_STEPS,
     )
-    views = []
-    for position, subject in enumerate(subjects):
-        values = result.attributions[position].sum(axis=-1)
-        signed = np.sign(values) * scale_map(np.abs(values), QUANTILE)
-        note = f"complete within {result.error[position]:.1%} after {result.steps[position]} steps"
-        placed = _place(trained, show_original(subject), signed)
-        views.append(View("integrated-gradients", color_signs(placed), note))
-    return views
+    values = result.attributions[0].sum(axis=-1)
+    signed = np.sign(values) * scale_map(np.abs(values), QUANTILE)
+    note = f"complete within {result.error[0]:.1%} after {result.steps[0]} steps"
+    placed = _place(asked.trained, show_original(asked.subject), signed)
+    return View("integrated-gradients", color_signs(placed), note)
 
 
 def _place(trained: TrainedModel, image: "np.ndarray", values: "np.ndarray") -> "np.ndarray":
@@ -159,13 +145,9 @@ def _place(trained: TrainedModel, image: "np.ndarray", values: "np.ndarray") -> 
     return place_map(values, size, image_size=form.image_shape[:2], aspect=form.aspect)
 
 
-def _cams(method: str) -> Callable[..., list[View]]:
-    return lambda *arguments: _draw_cams(method, *arguments)
-
-
-_DRAWERS: Mapping[str, Callable[..., list[View]]] = {
-    "gradcam": _cams("gradcam"),
-    "gradcam++": _cams("gradcam++"),
+_DRAWERS: Mapping[str, Callable[[_Question], View]] = {
+    "gradcam": partial(_draw_cam_view, "gradcam"),
+    "gradcam++": partial(_draw_cam_view, "gradcam++"),
     "saliency": _draw_saliency,
     "integrated-gradients": _draw_attributions,
 }
