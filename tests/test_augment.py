@@ -510,7 +510,7 @@ def test_a_shift_keeps_whether_it_is_whole_pixels(tmp_path: Path):
         ("zoom_range=[0, 1]", "a number from 0 to below 1, or [low, high] with 0 < low <= high"),
         ("brightness_range=0.5", "[low, high] with 0 <= low <= high, or null"),
         ("brightness_range=[1.5, 0.5]", "[low, high] with 0 <= low <= high, or null"),
-        ("fill_mode=mirror", "nearest or constant or reflect or wrap"),
+        ("fill_mode=mirror", "nearest, constant, reflect or wrap"),
         ("cval=256", "of at most 255"),
         ("channel_shift_range=-1", "of at least 0"),
     ],

@@ -98,6 +98,7 @@ ALLOWED = {
         "trained_model",
     },
     "provenance": {"errors"},
+    "precision": {"config", "environment", "process"},
     "training_state": {"errors"},
     "checkpoint": {"array_archive", "errors", "files", "hashing", "history", "training_state"},
 }

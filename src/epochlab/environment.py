@@ -32,12 +32,11 @@ def describe_environment(script: Path) -> dict[str, Any]:
     versions = {"epochlab": epochlab.__version__, "python": platform.python_version()}
     versions |= {name: _version(name) for name in PACKAGES}
     cpu = _first_cpu()
-    flags = cpu.get("flags") or cpu.get("Features") or ""
     return {
         "versions": versions,
         "platform": platform.platform(),
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-        "cpu_features": " ".join(filter(FEATURES.search, sorted(flags.split()))),
+        "cpu_features": " ".join(filter(FEATURES.search, sorted(list_cpu_flags()))),
         "cpus_available": count_cpus(),
         **_tensorflow_settings(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
@@ -64,6 +63,12 @@ def count_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def list_cpu_flags() -> list[str]:
+    """Returns what the CPU can, as Linux spells it: `avx512_bf16`; nothing elsewhere."""
+    cpu = _first_cpu()
+    return (cpu.get("flags") or cpu.get("Features") or "").split()
 
 
 def _first_cpu() -> dict[str, str]:

@@ -13,6 +13,7 @@ from epochlab.config.source import Source
 from epochlab.errors import ConfigError
 from epochlab.exits import EXIT_USAGE, exit_codes, fail
 from epochlab.files import check_writable
+from epochlab.precision import settle_precision
 from epochlab.runs import Run, load_run
 from epochlab.session import Config, PlanShown, Session, print_place
 from epochlab.training_config import TrainingSettings
@@ -62,13 +63,15 @@ def _start_session(
     out = arguments.out or Path("outputs")
     if not arguments.dry_run and resumed is None:
         check_writable(out / loaded.config.experiment)
+    loaded, precision = settle_precision(_fix_threads(loaded))
     return Session(
-        _fix_threads(loaded),
+        loaded,
         _shown(script),
         out,
         arguments.dry_run,
         resumed,
         arguments.allow_changes,
+        precision,
     )
 
 

@@ -2,10 +2,10 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import Field
 
@@ -56,6 +56,7 @@ class Session(Generic[Config]):
         dry_run: Whether to show the plan instead of training.
         resumed: The run to go on with, or None for a new one.
         allow_changes: Whether to go on with it although something has changed.
+        precision: What `precision: auto` became and why, for `environment.json`; None: no `auto`.
     """
 
     loaded: LoadedConfig[Config]
@@ -64,6 +65,7 @@ class Session(Generic[Config]):
     dry_run: bool
     resumed: Run | None
     allow_changes: bool
+    precision: Mapping[str, Any] | None
 
     @property
     def config(self) -> Config:
@@ -121,6 +123,8 @@ class Session(Generic[Config]):
 
         config = self.config
         environment, described = describe_environment(self.script), data.describe()
+        if self.precision is not None:
+            environment["precision"] = self.precision
         session = describe_session(config.model_dump(mode="json"), environment, described)
         records = {
             "config.yaml": dump_config(config),

@@ -37,7 +37,9 @@ class TrainingSettings(Section):
         batch_size: Images per step.
         steps_per_epoch: Steps after which an epoch ends, or None for one pass over the training
             images. Epochs then end within a pass, and the next one goes on where it ended.
-        precision: `mixed_bfloat16` computes in bfloat16 and keeps the weights in float32.
+        precision: `mixed_bfloat16` computes in bfloat16 and keeps the weights in float32. `auto` is
+            that where the hardware computes bfloat16 itself, and `float32` elsewhere; a run records
+            which it was.
         keep: Which weights are scored and saved: after the last epoch, or after the best one, that
             is the one with the lowest validation loss.
         early_stopping: When to stop before `epochs`, or None for never.
@@ -55,7 +57,7 @@ class TrainingSettings(Section):
 
     batch_size: PositiveInt
     steps_per_epoch: PositiveInt | None
-    precision: Literal["float32", "mixed_bfloat16"]
+    precision: Literal["float32", "mixed_bfloat16", "auto"]
     keep: Literal["last", "best"]
     early_stopping: EarlyStoppingConfig | None
     deterministic: bool

@@ -187,7 +187,10 @@ def _(place: Place) -> Command:
 setting(9, "optimizer", "training.optimizer.name=adm", "sgd", "rmsprop", "did you mean adam?")
 setting(9, "activation", "model.activation=rleu", "tanh", "did you mean relu?")
 setting(9, "scaling", "model.scaling=centered", "per256", "did you mean centred?")
-setting(9, "precision", "training.precision=float16", "mixed_bfloat16", "did you mean float32?")
+setting(
+    9, "precision", "training.precision=float16", "expected float32, mixed_bfloat16 or auto",
+    "did you mean float32?",
+)  # fmt: skip
 setting(
     9,
     "backbone",

@@ -107,7 +107,12 @@ def _explain_choice(choices: Sequence[Any], given: Any, path: KeyPath) -> str:
     names = [format_value(choice) for choice in choices]
     near = difflib.get_close_matches(str(given), names, n=1)
     remedy = f"; did you mean {near[0]}?" if near else ""
-    return f"expected {' or '.join(names)}, got {_describe_value(given)}{remedy}"
+    return f"expected {_join_choices(names)}, got {_describe_value(given)}{remedy}"
+
+
+def _join_choices(names: Sequence[str]) -> str:
+    """Returns `a, b or c`."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _describe_value(value: Any) -> str:
@@ -147,7 +152,7 @@ def _describe_number(path: KeyPath, schema: Schema, values: Any, error: Mapping[
 def _describe_type(annotation: Any) -> str:
     choices = list(literals(annotation))
     if choices:
-        return " or ".join(map(format_value, choices))
+        return _join_choices([format_value(choice) for choice in choices])
     if list(section_types(annotation)):
         return "a section with keys of its own"
     for part in union_members(annotation):
