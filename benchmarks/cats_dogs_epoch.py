@@ -24,38 +24,19 @@ EXPERIMENTS = ("cats_dogs_baseline", "cats_dogs_augmented")
 
 def run_article(experiment: str, data: Path, epochs: int) -> None:
     """Trains as the article does and prints the seconds of each epoch but the first."""
-    import keras
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator
-
-    from epochlab.models.convnet import build_convnet
+    from article_networks import build_for_photographs
+    from articles import fit_photographs
 
     _, config = load_experiment(experiment, [f"data.path={data}"])
     augment = config.data.augment
-    changes = {} if augment is None else augment.model_dump()
-    batch_size, steps = config.training.batch_size, config.training.steps_per_epoch
-
-    def flow(generator: ImageDataGenerator, split: str):
-        return generator.flow_from_directory(
-            data / split,
-            target_size=config.data.image_size,
-            batch_size=batch_size,
-            class_mode="binary",
-        )
-
-    raw = config.model.model_copy(update={"scaling": "raw"})
-    model = build_convnet(raw, (*config.data.image_size, 3), 2, config.seed)
-    model.compile(
-        loss="binary_crossentropy",
-        optimizer=keras.optimizers.RMSprop(learning_rate=1e-4),
-        metrics=["acc"],
-    )
     seconds: list[float] = []
-
-    model.fit(
-        flow(ImageDataGenerator(rescale=1.0 / 255, **changes), "train"),
-        steps_per_epoch=steps,
+    fit_photographs(
+        build_for_photographs(experiment, weights=None),
+        data,
         epochs=epochs,
-        validation_data=flow(ImageDataGenerator(rescale=1.0 / 255), "validation"),
+        batch_size=config.training.batch_size,
+        steps=config.training.steps_per_epoch,
+        augment={} if augment is None else augment.model_dump(),
         callbacks=[epoch_clock(seconds)],
         verbose=0,
     )

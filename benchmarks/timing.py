@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,25 +75,45 @@ def time_script(experiment: str, settings: Sequence[str]) -> list[float]:
         return epoch_seconds(run)
 
 
-def measure_process(command: Sequence[str], **options) -> tuple[float, float]:
+def measure_process(
+    command: Sequence[str], expected_status: int = 0, **options
+) -> tuple[float, float]:
     """Runs a command and returns its seconds and its peak memory in GB.
 
     Args:
-        command: The command; if it fails, so does this process.
+        command: The command; if it ends otherwise than expected, so does this process.
+        expected_status: How it is to end.
         options: For `subprocess.Popen`.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, **options)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command[1]} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9
+    seconds = time.perf_counter() - started
+    code = os.waitstatus_to_exitcode(status)
+    if code != expected_status:
+        raise SystemExit(f"{' '.join(command)} ended with {code}, expected {expected_status}")
+    return seconds, usage.ru_maxrss * 1024 / 1e9
 
 
 def median_and_range(values: Sequence[float], form: str = ".2f") -> str:
     """Returns `median (least to largest)`, each in the format `form`."""
     middle = statistics.median(values)
     return f"{middle:{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns what a figure depends on beside the code: CPUs, versions, and who else is at work."""
+    from epochlab.environment import describe_environment
+
+    environment = describe_environment(Path(__file__))
+    kept = {name: environment[name] for name in ("cpu", "cpus_available", "versions", "git")}
+    return kept | {"load_average": os.getloadavg()[0]}
+
+
+def write_json(file: Path | None, figures: dict[str, Any]) -> None:
+    """Writes what was measured, and on which machine, if a file is asked for."""
+    if file is not None:
+        file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def time_other(file: str, *arguments: str) -> list[float]:
