@@ -16,6 +16,7 @@ from epochlab.data.batches import (
 from epochlab.data.images import ImageData
 from epochlab.devices import count_parts, split_training
 from epochlab.errors import ConfigError
+from epochlab.fused_updates import fuse_updates
 from epochlab.history import Epoch
 from epochlab.lazy_import import lazy_import
 from epochlab.optimizers import build_optimizer
@@ -84,6 +85,8 @@ def compile_classifier(
         jit_compile=config.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
+    if count_parts() == 1 and not config.jit_compile:  # XLA fuses by itself
+        fuse_updates(model.optimizer)
     split_training(model)
 
 

@@ -19,6 +19,7 @@ from epochlab.models.hdf5_access import (
     shown,
     step,
 )
+from epochlab.models.hdf5_trial import find_fault
 
 if TYPE_CHECKING:
     import h5py
@@ -95,6 +96,8 @@ def open_weights_file(path: str | Path, remedy: str = REMEDY) -> Iterator[Weight
     """
     source = Hdf5Source(Path(path).expanduser(), remedy)
     _check_kind(source)
+    if fault := find_fault(source.path):
+        raise source.error(f"is damaged or cut off ({fault})")
     with contextlib.ExitStack() as stack:
         try:
             root = stack.enter_context(h5py.File(source.path, "r"))
@@ -180,14 +183,14 @@ def _list_keras3(source: Hdf5Source, group: "h5py.Group") -> Iterator[StoredLaye
             continue
         variables = step(source, layer, "vars")
         check_count(source, len(variables), key)
-        name = variables.attrs.get("name")
+        name = read_text(variables, "name")
         kind, number = split_number(key)
         weights = [
             StoredWeight(position, position, step(source, variables, position, to_array=True))
             for position in sorted(variables, key=lambda text: (len(text), text))
         ]
         yield StoredLayer(
-            name if isinstance(name, str) else None,
+            name,
             (kind.replace("_", ""), number),
             tuple(weights),
         )
