@@ -33,7 +33,7 @@ else:
     np = lazy_import("numpy")
 
 # In inches.
-_SIDE, _GAP, _BELOW, _TITLE, _HEAD = 1.8, 0.2, 0.42, 0.4, 0.75
+_SIDE, _GAP, _BELOW, _TITLE, _HEAD_LINE = 1.8, 0.2, 0.42, 0.5, 0.16
 LETTERS = 28
 
 
@@ -161,32 +161,42 @@ def plot_grid(
         EnvironmentFault: If the file cannot be written.
     """
     width = (1 + len(columns)) * (_SIDE + _GAP)
-    height = _TITLE + _HEAD + len(subjects) * (_SIDE + _BELOW)
+    letters = known_letters()
+    headings = [
+        textwrap.wrap(escape_letters(heading, letters), LETTERS)[:4]
+        for heading in ("image", *(column.heading for column in columns))
+    ]
+    head = _TITLE + _HEAD_LINE * max(map(len, headings))
+    pictures = [show_original(subject) for subject in subjects]
+    heights = [_SIDE * picture.shape[0] / max(picture.shape[:2]) for picture in pictures]
+    height = head + sum(heights) + len(subjects) * _BELOW
     with figure_file(path, (width, height), provenance, crop=True) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        letters = known_letters()
         axes.text(0, 0.05, escape_letters(title, letters), va="top", fontsize=12)
-        headings = ["image", *(column.heading for column in columns)]
-        for position, heading in enumerate(headings):
-            lines = textwrap.wrap(escape_letters(heading, letters), LETTERS)[:4]
+        for position, lines in enumerate(headings):
             axes.text(
-                position * (_SIDE + _GAP), _TITLE + _HEAD - 0.08, "\n".join(lines), va="bottom",
+                position * (_SIDE + _GAP), head - 0.08, "\n".join(lines), va="bottom",
                 fontsize=8.5, fontweight="bold",
             )  # fmt: skip
-        for row, subject in enumerate(subjects):
-            top = _TITLE + _HEAD + row * (_SIDE + _BELOW)
-            draw_tile(axes, to_rgb(show_original(subject)), 0, top, _SIDE)
+        top = head
+        for row, (subject, picture) in enumerate(zip(subjects, pictures, strict=True)):
+            draw_tile(axes, to_rgb(picture), 0, top, _SIDE)
             name = subject.name.rpartition("/")[2]
             truth = f"{name}\n{subject.truth}" if subject.truth else name
-            _write(axes, escape_letters(truth, letters), 0, top, GREY)
+            below = top + heights[row] + 0.04
+            _write(axes, escape_letters(truth, letters), 0, below, GREY)
             for position, column in enumerate(columns, 1):
-                _draw_cell(axes, column.cells[row], position * (_SIDE + _GAP), top, letters)
+                left, cell = position * (_SIDE + _GAP), column.cells[row]
+                draw_tile(axes, cell.pixels, left, top, _SIDE)
+                _write_answer(axes, cell, left, below, letters)
+            top += heights[row] + _BELOW
         axes.set(xlim=(0, width), ylim=(height, 0))
 
 
-def _draw_cell(axes: "Axes", cell: Cell, left: float, top: float, letters: frozenset[int]) -> None:
-    draw_tile(axes, cell.pixels, left, top, _SIDE)
+def _write_answer(
+    axes: "Axes", cell: Cell, left: float, top: float, letters: frozenset[int]
+) -> None:
     # Colour and sign say the same, for who tells the colours apart and who does not.
     mark, color = {None: ("", "black"), True: ("✓ ", BLUE), False: ("✗ ", VERMILION)}[cell.is_right]
     words = f"{mark}{escape_letters(cell.said, letters)}, {cell.probability:.1%}"
@@ -194,7 +204,7 @@ def _draw_cell(axes: "Axes", cell: Cell, left: float, top: float, letters: froze
 
 
 def _write(axes: "Axes", text: str, left: float, top: float, color: str) -> None:
-    axes.text(left, top + _SIDE + 0.04, text, va="top", fontsize=8, color=color)
+    axes.text(left, top, text, va="top", fontsize=8, color=color)
 
 
 def _headings(runs: Sequence[RecordedRun]) -> list[str]:
