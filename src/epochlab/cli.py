@@ -18,6 +18,7 @@ from epochlab.commands import (
     report,
     reproduce,
     resume,
+    schema,
     sweep,
     whence,
 )
@@ -37,6 +38,7 @@ app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("list")(list_runs.list_runs)
 app.command("report")(report.report)
+app.command("schema")(schema.schema)
 app.command("whence")(whence.whence)
 
 

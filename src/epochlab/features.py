@@ -46,7 +46,7 @@ class FeaturesConfig(Section):
         variants: With augmentation, how many augmented passes over the training images are kept and
             gone through in turn; None augments anew in each pass and runs the frozen layers each
             time. Without augmentation there is one pass whatever this says.
-        precision: What the frozen layers compute in, as in `TrainingSettings`. The features are
+        precision: What the frozen layers compute in, as in `training.precision`. The features are
             kept in float32.
         cache_limit: GiB of disk for features.
         save_parts: Whether the run folder also gets the features, as `features_SPLIT.npy`, and the

@@ -121,8 +121,8 @@ class PhaseConfig(Section):
     Attributes:
         trainable: What learns: `head`; `{from: LAYER}`, that layer of the backbone, all after it
             and the head; or a list of layers.
-        epochs: As in `TrainingConfig`.
-        optimizer: As in `TrainingConfig`.
+        epochs: Passes over the training images, or rounds of `training.steps_per_epoch`.
+        optimizer: The optimizer and its constants.
         schedule: Whether the learning rate stays, or falls to zero along half a cosine.
     """
 
