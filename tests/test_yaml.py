@@ -121,7 +121,7 @@ def test_one_key_may_stand_in_two_list_items() -> None:
         ("a: 1\n[b]: 2\n", "a.yaml:2: ", "key"),
         ("a: [1, 2\nb: 3\n", "a.yaml:2: ", "brackets"),
         ("a: b: c\n", "a.yaml:1: ", "colons"),
-        ('a: "x\n', "a.yaml:2: ", "quotes"),
+        ('a: "x\n', "a.yaml:1: ", "quotes"),
         ('a: "\\ud800"\n', "a.yaml:1: ", "surrogate"),
         ('"\\ud800": 1\n', "a.yaml:1: ", "surrogate"),
         (b"\xef\xbb\xbfa: 1\n", "a.yaml:1: ", "byte order mark"),

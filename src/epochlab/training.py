@@ -85,7 +85,7 @@ def compile_classifier(
         jit_compile=config.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
-    if count_parts() == 1 and not config.jit_compile:  # XLA fuses by itself
+    if not config.jit_compile:  # XLA fuses by itself
         fuse_updates(model.optimizer)
     split_training(model)
 
