@@ -7,9 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from epochlab.config.schema import section_types
-
-Schema = type[BaseModel]
+from epochlab.config.schema import Schema, section_types
 
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): ", re.MULTILINE)
 _NONE = re.compile(r"\bNone\b")  # as YAML spells it
@@ -36,7 +34,7 @@ def make_json_schema(schema: Schema) -> dict[str, Any]:
         schema: The config class of an experiment.
     """
     described = schema.model_json_schema()
-    sections = {section.__name__: section for section in _walk(schema)}
+    sections = {section.__name__: section for section, _ in _walk(schema, "")}
     definitions = {schema.__name__: described, **described.get("$defs", {})}
     for name, definition in definitions.items():
         definition.pop("title", None)
@@ -58,7 +56,7 @@ def format_reference(schemas: Mapping[str, Schema]) -> str:
     """
     places: dict[Schema, dict[str, list[str]]] = {}
     for experiment, schema in schemas.items():
-        for section, path in _walk_paths(schema, ""):
+        for section, path in _walk(schema, ""):
             places.setdefault(section, {}).setdefault(path, []).append(experiment)
     parts = []
     for section, used in places.items():
@@ -73,14 +71,14 @@ def _format_section(section: Schema, used: Mapping[str, list[str]], count: int) 
     heading = ", ".join(f"`{path}`" for path in used)
     experiments = sorted({name for names in used.values() for name in names})
     meanings = describe_keys(section)
-    named = section.model_fields.get("name")
-    variant = "" if named is None else f" {_describe_type(section, 'name')}"
+    kinds = section.model_json_schema()["properties"]
+    variant = f" {_say(kinds['name'])}" if "name" in kinds else ""
     lines = [f"## {heading}{variant}", "", document, ""]
     if len(experiments) < count:
         lines += [f"In {', '.join(f'`{name}`' for name in experiments)}.", ""]
     lines += ["| key | takes | meaning |", "| --- | --- | --- |"]
     for key in section.model_fields:
-        takes, meaning = _describe_type(section, key), meanings.get(key, "")
+        takes, meaning = _say(kinds[key]), meanings.get(key, "")
         lines.append(f"| `{key}` | {_escape(takes)} | {_escape(meaning)} |")
     return "\n".join([*lines, ""])
 
@@ -89,12 +87,7 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _describe_type(section: Schema, key: str) -> str:
-    described = section.model_json_schema()
-    return _say(described["properties"][key], described.get("$defs", {}))
-
-
-def _say(kind: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _say(kind: Mapping[str, Any]) -> str:
     """Returns what a JSON Schema takes, in words."""
     match kind:
         case {"$ref": _} | {"discriminator": _}:
@@ -104,11 +97,11 @@ def _say(kind: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         case {"enum": choices}:
             return ", ".join(f"`{choice}`" for choice in choices)
         case {"anyOf": members}:
-            return " or ".join(dict.fromkeys(_say(member, definitions) for member in members))
+            return " or ".join(dict.fromkeys(_say(member) for member in members))
         case {"type": "array", "prefixItems": items}:
-            return f"[{', '.join(_say(item, definitions) for item in items)}]"
+            return f"[{', '.join(_say(item) for item in items)}]"
         case {"type": "array", "items": item}:
-            return f"a list, each {_say(item, definitions)}"
+            return f"a list, each {_say(item)}"
         case {"type": "null"}:
             return "`null`"
         case {"type": "boolean"}:
@@ -135,14 +128,9 @@ def _say_number(kind: Mapping[str, Any]) -> str:
     return " ".join([words, ", ".join(bounds)]).strip()
 
 
-def _walk(schema: Schema) -> Iterator[Schema]:
-    for section, _ in _walk_paths(schema, ""):
-        yield section
-
-
-def _walk_paths(section: Schema, path: str) -> Iterator[tuple[Schema, str]]:
+def _walk(section: Schema, path: str) -> Iterator[tuple[Schema, str]]:
     """Yields a section and all below it, each with its dotted key."""
     yield section, path
     for name, field in section.model_fields.items():
         for inner in section_types(field.annotation):
-            yield from _walk_paths(inner, f"{path}.{name}" if path else name)
+            yield from _walk(inner, f"{path}.{name}" if path else name)
