@@ -18,6 +18,11 @@ else:
 PREFETCHED = 2
 AUGMENTING_THREADS = 2
 
+# Images in memory are gathered for several batches at once, up to this many batches and bytes:
+# beside the step of a small network, what the calls into `tf.data` take would show.
+GROUPED_BATCHES = 50
+GROUPED_BYTES = 8 * 2**20
+
 # Scoring keeps no activations for a backward pass, so its batches may be larger than training's, as
 # long as the images are small.
 EVALUATION_IMAGES = 500
@@ -62,35 +67,49 @@ def training_batches(
         batches.
     """
     first_pass, done = divmod(first_step, count_steps(len(split), batch_size))
+    images_in_whole_batches = len(split) // batch_size * batch_size
+    group = batch_size * _count_grouped(split.images, batch_size)
+    labels = tf.constant(split.labels)
+    read = _reader(split.images)
 
     def shuffled_pass(number: "tf.Tensor") -> "tf.data.Dataset":
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(split)), seed=tf.stack([tf.constant(seed, tf.int64), number])
+            tf.range(len(split), dtype=tf.int64),
+            seed=tf.stack([tf.constant(seed, tf.int64), number]),
         )
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        return batches.map(lambda indices: (number, indices))
 
-    positions = tf.data.Dataset.counter(start=first_pass).flat_map(shuffled_pass).skip(done)
-    labels = tf.constant(split.labels)
-    read = _reader(split.images)
-    batches = positions.map(
-        lambda number, indices: (
+        def load(start: "tf.Tensor", end: "tf.Tensor | int") -> "tuple[tf.Tensor, ...]":
+            indices = order[start:end]
             # Pass after pass goes through the variants.
-            read(tf.cast(indices, tf.int64) + len(split) * (number % split.variants)),
-            tf.gather(labels, indices),
-            number,
-            indices,
+            images = read(indices + len(split) * (number % split.variants))
+            batch = images, tf.gather(labels, indices)
+            if augment is None:
+                return batch
+            return *batch, tf.fill(tf.shape(indices), number), indices
+
+        def load_group(start: "tf.Tensor") -> "tf.data.Dataset":
+            values = load(start, tf.minimum(start + group, images_in_whole_batches))
+            return tf.data.Dataset.from_tensor_slices(
+                tuple(tf.reshape(each, (-1, batch_size, *each.shape[1:])) for each in values)
+            )
+
+        first = tf.where(number == first_pass, tf.constant(done * batch_size, tf.int64), 0)
+        whole = tf.data.Dataset.range(first, images_in_whole_batches, group).flat_map(load_group)
+        if images_in_whole_batches == len(split):
+            return whole
+        rest = tf.data.Dataset.range(images_in_whole_batches, len(split), batch_size)
+        return whole.concatenate(rest.map(lambda start: load(start, len(split))))
+
+    batches = tf.data.Dataset.counter(start=first_pass).flat_map(shuffled_pass)
+    if augment is not None:
+        batches = batches.map(
+            lambda images, labels, passes, indices: (
+                augment_batch(images, indices, passes, augment, seed),
+                labels,
+            ),
+            num_parallel_calls=AUGMENTING_THREADS,
         )
-    )
-    if augment is None:
-        return batches.map(lambda images, labels, *_: (images, labels)).prefetch(PREFETCHED)
-    return batches.map(
-        lambda images, labels, number, indices: (
-            augment_batch(images, indices, number, augment, seed),
-            labels,
-        ),
-        num_parallel_calls=AUGMENTING_THREADS,
-    ).prefetch(PREFETCHED)
+    return batches.prefetch(PREFETCHED)
 
 
 def evaluation_batches(
@@ -154,6 +173,13 @@ def data_errors(*splits: Split | None) -> Iterator[None]:
             if isinstance(images, StoredImages) and images.failures:
                 raise images.failures[0] from error
         raise
+
+
+def _count_grouped(images: "np.ndarray | StoredImages", batch_size: int) -> int:
+    """Returns how many batches are read at once; from disk only one, or the model would wait."""
+    if isinstance(images, StoredImages):
+        return 1
+    return max(1, min(GROUPED_BATCHES, GROUPED_BYTES // (batch_size * images[0].nbytes)))
 
 
 def _reader(images: "np.ndarray | StoredImages") -> "Callable[[tf.Tensor], tf.Tensor]":
