@@ -25,7 +25,7 @@ def train(session: Session[TanhExperiment]) -> None:
     data = load_mnist(config.data)
     model = build_mlp(config.model, data.image_shape, data.num_classes, config.seed)
     with session.open_run(data, model, config.training) as run:
-        compile_classifier(model, config.training)
+        compile_classifier(model, data, config.training)
         history = fit(model, data, config.training, run, seed=config.seed)
         finish_run(run, model, data, history, config.training)
 

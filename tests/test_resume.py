@@ -42,7 +42,7 @@ def train(data: ImageData, run: Run) -> str:
     """Trains a small network with Dropout for three epochs, as a script does."""
     config = load_experiment("mlp_mnist_relu", "training.epochs=3", "training.batch_size=2")
     model = build_mlp(config.model, data.image_shape, data.num_classes, 1)
-    compile_classifier(model, config.training)
+    compile_classifier(model, data, config.training)
     fit(model, data, config.training, run, seed=1)
     return weights_sha256(model)
 
