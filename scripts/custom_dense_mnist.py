@@ -38,6 +38,13 @@ class CustomDenseExperiment(ExperimentConfig):
     model: CustomDenseConfig
     training: TrainingConfig
 
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, data: MnistConfig) -> MnistConfig:
+        if data.augment is not None:
+            raise ValueError("augment: expected null, all that this script's loop knows")
+        return data
+
     @field_validator("training")
     @classmethod
     def _check_training(cls, training: TrainingConfig) -> TrainingConfig:

@@ -55,7 +55,9 @@ def test_without_smoothing_the_loss_is_keras_s_own_to_the_bit(num_outputs):
 
 @pytest.fixture
 def data(digits: Path) -> ImageData:
-    return load_mnist(MnistConfig(path=str(digits), limit=None, validation_fraction=0.3))
+    return load_mnist(
+        MnistConfig(path=str(digits), limit=None, validation_fraction=0.3, augment=None)
+    )
 
 
 def compiled(data: ImageData, num_classes: int, *changes: str) -> keras.Model:

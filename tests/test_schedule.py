@@ -19,7 +19,9 @@ COSINE = "training.schedule=cosine"
 def test_cosine_falls_to_zero_over_all_steps(digits: Path, steps_per_epoch, steps):
     changes = ("training.epochs=4", f"training.steps_per_epoch={steps_per_epoch}", COSINE)
     config = load_experiment("mlp_mnist_relu", "training.batch_size=20", *changes)
-    data = load_mnist(MnistConfig(path=str(digits), limit=None, validation_fraction=0.3))
+    data = load_mnist(
+        MnistConfig(path=str(digits), limit=None, validation_fraction=0.3, augment=None)
+    )
     model = build_mlp(config.model, data.image_shape, data.num_classes, 1)
     compile_classifier(model, data, config.training)
     rate = model.optimizer._learning_rate
@@ -66,3 +68,6 @@ def test_the_hand_written_loop_refuses_what_it_does_not_do():
     with pytest.raises(ConfigError, match=r"label_smoothing: expected 0\.0, all that this script"):
         load_experiment("custom_dense_mnist", "training.label_smoothing=0.1")
     assert load_experiment("custom_dense_mnist", COSINE)
+    augment = load_experiment("mnist_recipe").data.augment.model_dump_json()
+    with pytest.raises(ConfigError, match="augment: expected null, all that this script"):
+        load_experiment("custom_dense_mnist", f"data.augment={augment}")
