@@ -32,19 +32,22 @@ def build_loss(
         )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     if label_smoothing > 0:
-        loss.fn = partial(_smoothed_crossentropy, num_outputs, from_logits, label_smoothing)
+        loss.fn = partial(
+            _smoothed_crossentropy, num_classes=num_outputs, label_smoothing=label_smoothing
+        )
     return loss
 
 
 def _smoothed_crossentropy(
-    num_classes: int,
-    from_logits: bool,
-    label_smoothing: float,
     labels: Any,
     outputs: Any,
+    from_logits: bool,
+    *,
+    num_classes: int,
+    label_smoothing: float,
     **_: Any,
 ) -> Any:
-    """Returns the loss of each image: labels `(batch,)` and outputs `(batch, num_classes)` in."""
+    """Takes the place of `keras.losses.sparse_categorical_crossentropy`: the loss of each image."""
     labels = keras.ops.cast(labels, "int32")  # which Keras makes float32 for every loss
     return keras.losses.categorical_crossentropy(
         keras.ops.one_hot(labels, num_classes, dtype=outputs.dtype),
