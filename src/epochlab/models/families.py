@@ -13,6 +13,7 @@ from epochlab.models.convnet import ConvNetConfig, build_convnet
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.models.lenet import LeNetConfig, build_lenet
 from epochlab.models.mlp import MLPConfig, build_mlp
+from epochlab.models.residual import ResidualConfig, build_residual
 from epochlab.models.transfer import TransferConfig, build_transfer_network
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ FAMILIES = (
     Family(LeNetConfig, build_lenet),
     Family(MLPConfig, build_mlp),
     Family(ConvNetConfig, build_convnet),
+    Family(ResidualConfig, build_residual),
     Family(CustomDenseConfig, build_custom_dense),
     Family(TransferConfig, build_transfer_network),
 )
