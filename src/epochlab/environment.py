@@ -70,7 +70,7 @@ def peak_memory_bytes() -> int | None:
 
     None where the system does not tell, as on Windows.
     """
-    # Not first from `getrusage`, which on Linux counts the parent's memory before the start as well.
+    # `getrusage` comes second: on Linux it counts the parent's memory before the start as well.
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         if found := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE):
