@@ -33,12 +33,12 @@ Each run's folder there has its `metrics.json`, `history.csv`, `config.yaml` and
 without machine paths. Speed is in [performance.md](performance.md).
 
 Test accuracy is that of the test images, scored once at the end of a run; ± is the standard
-deviation over n seeds. Validation accuracy is that of the epoch whose weights were kept. Minutes are
-those of the epochs, validation and checkpoints included (`train_seconds`); *whole* adds start,
-feature pass, scoring and pictures, from the script's start to its last file, where that is known. GB
-is the peak memory of the whole process, TensorFlow included, in runs that recorded it. Threads are
-those within an operation, one per core unless a run was given fewer: on another number of them the
-last digits may differ.
+deviation over n seeds. Validation accuracy is that of the epoch whose weights were kept. Minutes
+are those of the epochs, validation and checkpoints included (`train_seconds`); *whole* adds
+start, feature pass, scoring and pictures, from the script's start to its last file, where that is
+known. GB is the peak memory of the whole process, TensorFlow included, in runs that recorded it.
+Threads are those within an operation, one per core unless a run was given fewer: on another
+number of them the last digits may differ.
 """
 
 
