@@ -59,7 +59,9 @@ class Entry:
     def command(self) -> str:
         """The command of a run, up to its seed."""
         words = ["python", f"scripts/{self.script}.py"]
-        if self.config != f"configs/{self.script}.yaml":
+        # The script finds a recipe of its own name by itself.
+        own = (f"configs/{self.script}.yaml", f"configs/recipes/{self.script}.yaml")
+        if self.config not in own:
             words += ["--config", self.config]
         for key, value in self.settings.items():
             words += ["--set", f"{key}={format_value(value)}"]
@@ -144,7 +146,7 @@ def find_entry(run: RecordedRun, results: Results) -> Entry:
 def list_differences(run: RecordedRun, entry: Entry, added: Mapping[str, Any]) -> list[str]:
     """Returns where the settings of `run` are not those of `entry`, each for a person."""
     asked = list_settings(read_yaml(ROOT / entry.config).values) | dict(entry.settings)
-    had = dict(added) | list_settings(run.config)
+    had = {key: value for key, value in added.items() if key in asked} | list_settings(run.config)
     return [
         f"{key} is {_show(had, key)}, not {_show(asked, key)}"
         for key in dict.fromkeys([*asked, *had])

@@ -227,6 +227,16 @@ def test_threads_and_trackers_make_no_other_settings(empty: Results, tmp_path: P
     assert len(collect_runs([run.path], empty)) == 1
 
 
+def test_a_run_from_before_a_setting_was_added_is_taken(empty: Results, tmp_path: Path):
+    run = finished_run(tmp_path / "outputs")
+    config = run.config_path.read_text()
+    run.config_path.write_text(config.replace("  devices: one\n", ""))
+    assert len(collect_runs([run.path], empty)) == 1
+    run.config_path.write_text(config.replace("  batch_size: 128\n", ""))
+    with pytest.raises(RunError, match="training.batch_size is absent, not 128"):
+        collect_runs([run.path], empty)
+
+
 def test_a_second_run_of_a_seed_and_a_run_on_other_data_are_refused(empty: Results, tmp_path: Path):
     first = finished_run(tmp_path / "outputs")
     again = finished_run(tmp_path / "outputs")
