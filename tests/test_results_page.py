@@ -233,7 +233,7 @@ def test_a_run_from_before_a_setting_was_added_is_taken(empty: Results, tmp_path
     run.config_path.write_text(config.replace("  devices: one\n", ""))
     assert len(collect_runs([run.path], empty)) == 1
     run.config_path.write_text(config.replace("  batch_size: 128\n", ""))
-    with pytest.raises(RunError, match="training.batch_size is absent, not 128"):
+    with pytest.raises(RunError, match=r"training\.batch_size is absent, not 128"):
         collect_runs([run.path], empty)
 
 
