@@ -143,7 +143,7 @@ def test_three_seeds_give_mean_and_deviation_and_one_pair_of_curves(empty: Resul
     assert len(list(empty.folder.glob("lenet_mnist/*/accuracy.png"))) == 1
     page = render_page(results)
     assert "| 98.50 ± 0.50 % (n = 3) | 3 | 1.5 |  | 2 | 1.25 | `ccccccc` |" in page
-    assert "fewer than" not in page
+    assert "fewer than the 3" not in page
     readme = render_readme(f"above\n{BEGIN}\nold\n{END}\nbelow\n", results)
     assert readme.startswith(f"above\n{BEGIN}\n| experiment |")
     assert readme.endswith(f"|\n{END}\nbelow\n")
