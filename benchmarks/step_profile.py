@@ -32,7 +32,7 @@ def build_network(network: str, settings: list[str]) -> tuple[Any, Any, Any]:
     import numpy as np
 
     from epochlab.data.batches import training_batches
-    from epochlab.data.images import Split
+    from epochlab.data.images import ImageData, Split
     from epochlab.process import prepare_tensorflow
     from epochlab.training import choose_steps_per_execution, compile_classifier
 
@@ -44,13 +44,15 @@ def build_network(network: str, settings: list[str]) -> tuple[Any, Any, Any]:
     count, classes = (12_800, 10) if is_mnist else (400, 2)
     images = np.random.default_rng(0).integers(0, 256, (count, *image_shape), np.uint8)
     labels = (np.arange(count) % classes).astype(np.int32)
+    split = Split(images, labels, tuple(map(str, range(count))))
+    names = tuple(map(str, range(classes)))
+    data = ImageData(split, None, split, names, source="random pixels", fingerprint="")
     model = build(config.model, image_shape, classes, config.seed)
-    compile_classifier(model, config.training)
+    compile_classifier(model, data, config.training)
     batch_size = config.training.batch_size
     model.steps_per_execution = choose_steps_per_execution(
         count // batch_size, image_shape[0] * image_shape[1] * batch_size
     )
-    split = Split(images, labels, tuple(map(str, range(count))))
     return model, training_batches(split, batch_size=batch_size, seed=config.seed), config
 
 

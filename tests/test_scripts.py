@@ -68,6 +68,7 @@ def test_experiment_leaves_a_complete_run(experiment, run_script, wide_digits, t
     rows = read_table(run / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert metrics["epochs"] == 2
+    assert metrics["peak_memory_bytes"] > 100_000_000
     assert len(metrics["weights_sha256"]) == 64
     for name in PICTURES:
         with Image.open(run / name) as picture:
