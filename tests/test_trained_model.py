@@ -130,6 +130,13 @@ def test_no_two_families_have_the_same_settings():
     assert len(set(settings)) == len(FAMILIES)
 
 
+def test_a_convnet_of_before_padding_and_batch_norm_is_found():
+    config = load_experiment("convnet_mnist")
+    section = config.model_dump(mode="json")["model"]
+    before = {key: value for key, value in section.items() if key not in ("padding", "batch_norm")}
+    assert find_family(before) == find_family(section)
+
+
 @pytest.mark.parametrize(
     ("experiment", "settings"),
     [
