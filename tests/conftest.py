@@ -31,14 +31,14 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def load_experiment(name: str, *overrides: str) -> ExperimentConfig:
-    """Returns the config that `scripts/NAME.py` gets from its shipped YAML and `overrides`."""
+def load_experiment(name: str, *overrides: str, config: Path | None = None) -> ExperimentConfig:
+    """Returns what `scripts/NAME.py` gets from `config`, or its shipped YAML, and `overrides`."""
     specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     assert specification is not None and specification.loader is not None
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
     schemas = [value for value in vars(script).values() if _is_own_schema(value, name)]
-    return load_config(schemas[0], CONFIGS / f"{name}.yaml", overrides).config
+    return load_config(schemas[0], config or CONFIGS / f"{name}.yaml", overrides).config
 
 
 def _is_own_schema(value: object, module: str) -> bool:
