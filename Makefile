@@ -2,7 +2,8 @@
 
 # The Python that .venv is made with.
 PYTHON ?= python3
-# More arguments: pytest's in `make test`, the script's in `make train`, uv's in `make lock`.
+# More arguments: pytest's in `make test`, the script's in `make train`, runs in
+# `make results`, uv's in `make lock`.
 ARGS ?=
 
 UV := uv==0.13.9
@@ -45,18 +46,20 @@ endef
 export FIND_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lock audit clean
+.PHONY: help setup train test results lock audit clean
 
 help:
 	@echo 'make train   set up .venv if need be, then train lenet_mnist'
 	@echo 'make test    set up, then ruff, pyright and pytest'
 	@echo 'make setup   make .venv from requirements.lock'
+	@echo 'make results docs/results.md and the tables of README.md, from the runs in docs/results/'
 	@echo 'make lock    write requirements.lock anew from pyproject.toml'
 	@echo 'make audit   look the locked versions up among the known vulnerabilities'
 	@echo 'make clean   remove .venv, build files and caches; runs in outputs/ stay'
 	@echo
 	@echo 'ARGS="..."   more arguments:  make test ARGS="-k lenet"'
 	@echo '                              make train ARGS="--set training.epochs=2"'
+	@echo '                              make results ARGS="RUN..."  takes finished runs over first'
 	@echo '                              make lock ARGS=--upgrade'
 	@echo 'PYTHON=...   what a new .venv is made with:  make setup PYTHON=python3.12'
 
@@ -85,6 +88,10 @@ test: $(READY)
 	.venv/bin/python -m ruff format --check
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/python -m pyright --pythonpath .venv/bin/python </dev/null
 	.venv/bin/python -m pytest --numprocesses auto $(ARGS) </dev/null
+
+results: $(READY)
+	@$(if $(ARGS),.venv/bin/python benchmarks/results.py collect $(ARGS))
+	@.venv/bin/python benchmarks/results.py render
 
 # One set of versions for all Pythons and systems; the hashes are those of the public registry.
 lock:

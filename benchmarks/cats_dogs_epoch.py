@@ -55,7 +55,7 @@ def measure_waiting(experiment: str, data: Path) -> float:
     prepare_tensorflow(config.training, config.seed)
     images = load_directory(config.data)
     model = build_convnet(config.model, images.image_shape, images.num_classes, config.seed)
-    compile_classifier(model, config.training)
+    compile_classifier(model, images, config.training)
     batches = iter(
         training_batches(
             images.train,

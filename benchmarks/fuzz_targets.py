@@ -77,7 +77,7 @@ def _npz() -> Target:
         seeds.append(opened.getvalue())
 
     def read(path: Path) -> None:
-        load_mnist(MnistConfig(path=str(path), limit=None, validation_fraction=0.5))
+        load_mnist(MnistConfig(path=str(path), limit=None, validation_fraction=0.5, augment=None))
 
     return Target(seeds, read, BINARY_WORDS, 300)
 

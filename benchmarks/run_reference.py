@@ -15,7 +15,7 @@ from zygote import Outcome
 
 # They tell of the processes that a run took, so they differ between runs that came out the same.
 PROCESS_FILES = {"run.lock", "sessions.json"}
-TIMES = {"train_seconds", "images_per_second"}
+TIMES = {"train_seconds", "images_per_second", "peak_memory_bytes"}
 # The heading of the curves holds the run's name, and with it the time; no curve is that high up.
 HEADING_PIXELS = 30
 HEADED = {"accuracy.png", "loss.png"}

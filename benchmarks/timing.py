@@ -27,9 +27,11 @@ def load_experiment(experiment: str, settings: Sequence[str]):
     import runpy
 
     from epochlab.config import load_config
+    from epochlab.script_files import shipped_config
     from epochlab.session import ExperimentConfig
 
-    script = runpy.run_path(str(ROOT / "scripts" / f"{experiment}.py"))
+    path = ROOT / "scripts" / f"{experiment}.py"
+    script = runpy.run_path(str(path))
     (schema,) = (
         value
         for value in script.values()
@@ -37,7 +39,7 @@ def load_experiment(experiment: str, settings: Sequence[str]):
         and issubclass(value, ExperimentConfig)
         and value is not ExperimentConfig
     )
-    return script, load_config(schema, ROOT / "configs" / f"{experiment}.yaml", settings).config
+    return script, load_config(schema, shipped_config(path), settings).config
 
 
 @contextmanager

@@ -168,7 +168,7 @@ def article_mnist(weights: str, images: int) -> None:
 
     from epochlab.data.mnist import MnistConfig, load_mnist
 
-    data = load_mnist(MnistConfig(path=None, limit=None, validation_fraction=0.3))
+    data = load_mnist(MnistConfig(path=None, limit=None, validation_fraction=0.3, augment=None))
 
     def prepare(split) -> np.ndarray:
         grey = (Image.fromarray(digit[..., 0]) for digit in split.images)

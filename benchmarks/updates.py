@@ -22,16 +22,19 @@ def make_side(network: str, *, fused: bool):
     import tensorflow as tf
 
     import epochlab.training
+    from epochlab.data.images import ImageData, Split
     from epochlab.fused_updates import fuse_updates
 
     script, config = load_experiment(network, [])
     (build,) = (value for name, value in script.items() if name.startswith("build_"))
     model = build(config.model, (28, 28, 1), 10, config.seed)
-    epochlab.training.fuse_updates = fuse_updates if fused else lambda optimizer: None
-    epochlab.training.compile_classifier(model, config.training)
     count = config.training.batch_size * STEPS
     images = np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), np.uint8)
     labels = np.arange(count, dtype=np.int32) % 10
+    split = Split(images, labels, tuple(map(str, range(count))))
+    data = ImageData(split, None, split, tuple("0123456789"), "generated digits", "")
+    epochlab.training.fuse_updates = fuse_updates if fused else lambda optimizer: None
+    epochlab.training.compile_classifier(model, data, config.training)
     batches = tf.data.Dataset.from_tensor_slices((images, labels))
     batches = batches.batch(config.training.batch_size).repeat().prefetch(2)
     model.steps_per_execution = STEPS

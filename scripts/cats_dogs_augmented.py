@@ -25,7 +25,7 @@ def train(session: Session[CatsDogsExperiment]) -> None:
     data = load_directory(config.data)
     model = build_convnet(config.model, data.image_shape, data.num_classes, config.seed)
     with session.open_run(data, model, config.training) as run:
-        compile_classifier(model, config.training)
+        compile_classifier(model, data, config.training)
         history = fit(
             model, data, config.training, run, seed=config.seed, augment=config.data.augment
         )

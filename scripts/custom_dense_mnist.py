@@ -38,11 +38,23 @@ class CustomDenseExperiment(ExperimentConfig):
     model: CustomDenseConfig
     training: TrainingConfig
 
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, data: MnistConfig) -> MnistConfig:
+        if data.augment is not None:
+            raise ValueError("augment: expected null, all that this script's loop knows")
+        return data
+
     @field_validator("training")
     @classmethod
-    def _check_devices(cls, training: TrainingConfig) -> TrainingConfig:
+    def _check_training(cls, training: TrainingConfig) -> TrainingConfig:
         if training.devices != "one":
             raise ValueError("devices: expected one, all that this script's loop knows, got all")
+        if training.label_smoothing > 0:
+            raise ValueError(
+                "label_smoothing: expected 0.0, all that this script's loop knows, got "
+                f"{training.label_smoothing}"
+            )
         return training
 
 
@@ -53,7 +65,7 @@ def train(session: Session[CustomDenseExperiment]) -> None:
     data = load_mnist(config.data)
     model = build_custom_dense(config.model, data.image_shape, data.num_classes, config.seed)
     with session.open_run(data, model, config.training) as run:
-        compile_classifier(model, config.training, from_logits=True)
+        compile_classifier(model, data, config.training, from_logits=True)
         history = run_epochs(model, data, config.training, run, seed=config.seed)
         finish_run(run, model, data, history, config.training, from_logits=True)
 

@@ -25,8 +25,10 @@ def train(session: Session[LeNetExperiment]) -> None:
     data = load_mnist(config.data)
     model = build_lenet(config.model, data.image_shape, data.num_classes, config.seed)
     with session.open_run(data, model, config.training) as run:
-        compile_classifier(model, config.training)
-        history = fit(model, data, config.training, run, seed=config.seed)
+        compile_classifier(model, data, config.training)
+        history = fit(
+            model, data, config.training, run, seed=config.seed, augment=config.data.augment
+        )
         finish_run(run, model, data, history, config.training)
 
 

@@ -32,7 +32,7 @@ def train(session: Session[TransferExperiment]) -> None:
         config.features,
         config.phases,
         config.training,
-        augment=None,
+        augment=config.data.augment,
         seed=config.seed,
     )
     whole = training.parts.whole

@@ -15,6 +15,7 @@ from epochlab.config import dump_config, load_config
 from epochlab.files import format_json
 from epochlab.history import Epoch
 from epochlab.runs import Run, create_run
+from epochlab.script_files import shipped_config
 from epochlab.session import ExperimentConfig
 from epochlab.trained_model import load_trained_model
 
@@ -23,7 +24,7 @@ SCRIPTS = ROOT / "scripts"
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 MNIST_EXPERIMENTS = [
-    name for name in EXPERIMENTS if name.endswith("_mnist") and not name.startswith("vgg16")
+    name for name in EXPERIMENTS if "mnist" in name and not name.startswith("vgg16")
 ]
 
 # In the tests' own process too; the scripts set these by themselves.
@@ -33,12 +34,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def load_experiment(name: str, *overrides: str, config: Path | None = None) -> ExperimentConfig:
     """Returns what `scripts/NAME.py` gets from `config`, or its shipped YAML, and `overrides`."""
-    specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    path = SCRIPTS / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None and specification.loader is not None
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
     schemas = [value for value in vars(script).values() if _is_own_schema(value, name)]
-    return load_config(schemas[0], config or CONFIGS / f"{name}.yaml", overrides).config
+    return load_config(schemas[0], config or shipped_config(path), overrides).config
 
 
 def _is_own_schema(value: object, module: str) -> bool:

@@ -27,7 +27,7 @@ from epochlab.session_records import SESSIONS, begin_at, describe_session
 CONFIG = """\
 experiment: quick
 seed: 1
-data: {path: null, limit: null, validation_fraction: 0.3}
+data: {path: null, limit: null, validation_fraction: 0.3, augment: null}
 model: {slope: 0.1, shape: straight}
 training:
   epochs: 3

@@ -424,6 +424,16 @@ def test_epoch_seed_and_index_each_change_every_image():
         assert (changed != first).any(axis=(1, 2, 3)).all()
 
 
+def test_a_grey_image_changes_as_each_channel_of_a_coloured_one():
+    config = EVERYTHING.model_copy(update={"channel_shift_range": 0.0})
+    grey = make_images(6, 14, 10, channels=1)
+    changed = augment(grey, range(6), config)
+    assert changed.shape == (6, 14, 10, 1)
+    coloured = augment(np.repeat(grey, 3, axis=-1), range(6), config)
+    np.testing.assert_allclose(np.repeat(changed, 3, axis=-1), coloured, atol=1e-3)
+    assert np.abs(changed - grey).max() > 20
+
+
 def test_epoch_may_be_given_image_by_image():
     images = make_images(1, 20, 20).repeat(4, axis=0)
     by_epoch = augment(images, [3, 3, 3, 3], epoch=tf.range(4, dtype=tf.int64))

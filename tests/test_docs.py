@@ -131,5 +131,5 @@ def test_tables_of_layers_are_those_of_the_networks(
 
 def test_every_config_has_its_family_page():
     pages = "".join(page.read_text() for page in (ROOT / "docs" / "experiments").glob("*.md"))
-    for config in CONFIGS.glob("*.yaml"):
+    for config in (*CONFIGS.glob("*.yaml"), *CONFIGS.glob("recipes/*.yaml")):
         assert f"`{config.stem}`" in pages

@@ -23,6 +23,7 @@ from epochlab.evaluation import evaluate, format_predictions
 from epochlab.explain.subjects import Row, choose_rows, safe_name
 from epochlab.hashing import weights_sha256
 from epochlab.models.lenet import LeNetConfig, build_lenet
+from epochlab.models.residual import ResidualConfig, build_residual
 
 Answer = tuple[int, str, str]
 layers = keras.layers
@@ -81,17 +82,19 @@ def make_run(path: Path, model: keras.Model, data: ImageData, section: dict, net
     return path
 
 
-def make_digit_run(folder: Path, name: str = "small_lenet", model=None, seed: int = 1) -> Path:
+def make_digit_run(
+    folder: Path, name: str = "small_lenet", model=None, seed: int = 1, network=OWN_NETWORK
+) -> Path:
     digits = folder / "digits.npz"
     if not digits.exists():
         make_digits(digits)
-    config = MnistConfig(path=str(digits), limit=None, validation_fraction=0.2)
+    config = MnistConfig(path=str(digits), limit=None, validation_fraction=0.2, augment=None)
     data = load_mnist(config)
     lenet = LeNetConfig(
         scaling="unit", filters=(4, 6), kernel_size=3, dense_units=8, activation="relu",
         data_format="channels_last",
     )  # fmt: skip
-    network = OWN_NETWORK if model else lenet.model_dump(mode="json")
+    network = network if model else lenet.model_dump(mode="json")
     model = model or build_lenet(lenet, (12, 12, 1), 4, seed)
     return make_run(folder / name / f"seed{seed}", model, data, config.model_dump(), network)
 
@@ -173,6 +176,22 @@ def test_everything_that_fits_is_drawn_and_said(run: Path, call):
     assert last == f"look first at: {folder / 'overview.png'}"
     assert "of 4 channels dead" in out and "complete within" in out
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_residual_network_is_explained(call, tmp_path: Path):
+    config = ResidualConfig(
+        scaling="unit", stem_filters=4, stem_kernel_size=3, stem_stride=1, stem_pooling=False,
+        filters=(4, 6), blocks=(1, 1), strides=(1, 2), dropout=0.3, activation="relu",
+    )  # fmt: skip
+    model = build_residual(config, (12, 12, 1), 4, 1)
+    network = config.model_dump(mode="json")
+    run = make_digit_run(tmp_path, "residual", model, network=network)
+    code, out, err = call(run, "--image", "7")
+    assert code == 0, err
+    names = {path.name for path in (run / "explain").rglob("*.png")}
+    assert {"filters-stem_conv.png", "filters-stage2_block1_1_conv.png", "overview.png"} <= names
+    assert any(name.startswith("gradcam-") for name in names)
+    assert "complete within" in out
 
 
 def test_the_same_again_gives_the_same_bytes(run: Path, call):

@@ -13,7 +13,9 @@ from epochlab.errors import ConfigError, DataError
 
 def load(path: Path | None, *, limit: int | None = None, fraction: float = 0.0):
     return load_mnist(
-        MnistConfig(path=path and str(path), limit=limit, validation_fraction=fraction)
+        MnistConfig(
+            path=path and str(path), limit=limit, validation_fraction=fraction, augment=None
+        )
     )
 
 

@@ -12,7 +12,7 @@ from epochlab.errors import ConfigError
 from epochlab.models.convnet import build_convnet
 from epochlab.models.custom_dense import build_custom_dense
 from epochlab.models.dense_layer import Dense
-from epochlab.models.layers import scaling_layer
+from epochlab.models.layers import layer_seed, scaling_layer
 from epochlab.models.lenet import build_lenet
 from epochlab.models.mlp import build_mlp
 
@@ -23,6 +23,7 @@ BUILDERS = {
     "lenet_mnist": build_lenet,
     "convnet_mnist": build_convnet,
     "custom_dense_mnist": build_custom_dense,
+    "mnist_recipe": build_convnet,
 }
 CATS_DOGS = ("cats_dogs_baseline", "cats_dogs_augmented")
 
@@ -49,6 +50,9 @@ def layer_kinds(model: keras.Model) -> list[str]:
         ("lenet_mnist", 1_256_080),
         ("convnet_mnist", 93_322),
         ("custom_dense_mnist", 407_050),
+        # 9 (1 32 + 32 32 + 32 64 + 64 64 + 64 128 + 128 128) weights of convolutions without bias,
+        # 4 for each of their 448 channels, (7 7 128 + 1) 128 and (128 + 1) 10 of the dense layers.
+        ("mnist_recipe", 285_984 + 4 * 448 + 802_944 + 1_290),
     ],
 )
 def test_shipped_config_has_the_tabled_parameter_count(experiment: str, parameters: int):
@@ -95,6 +99,32 @@ def test_deep_head_has_two_convolutions_before_its_only_pooling():
         "Rescaling", "Conv2D", "Conv2D", "MaxPooling2D", "Flatten",
         "Dense", "Dropout", "Dense", "Dropout", "Dense", "Dense",
     ]  # fmt: skip
+
+
+def test_convnet_normalises_between_each_convolution_and_its_activation():
+    small = ("model.filters=[4, 5]", "model.pooling=[false, true]", "model.dense_units=[]")
+    changes = ("model.batch_norm=true", "model.padding=same", "model.dropout=[]")
+    model = build("convnet_mnist", *small, *changes)
+    assert [layer.name for layer in model.layers[1:]] == [
+        "scaling", "conv1", "norm1", "activation1", "conv2", "norm2", "activation2", "pool2",
+        "flatten", "predictions",
+    ]  # fmt: skip
+    assert model.get_layer("conv1").activation.__name__ == "linear"
+    assert not model.get_layer("conv2").use_bias
+    assert model.get_layer("conv2").output.shape == (None, 28, 28, 5)
+    assert model.get_layer("norm1").momentum == 0.9
+
+
+def test_convnet_without_normalisation_is_the_article_s():
+    model = build("convnet_mnist")
+    assert [layer.name for layer in model.layers[1:]] == [
+        "scaling", "conv1", "pool1", "conv2", "pool2", "conv3", "flatten", "dense1", "predictions",
+    ]  # fmt: skip
+    kernel, bias = model.get_layer("conv1").get_weights()
+    expected = keras.initializers.GlorotUniform(seed=layer_seed(1, "conv1"))((3, 3, 1, 32))
+    np.testing.assert_array_equal(kernel, expected)
+    assert not bias.any()
+    assert model.get_layer("conv1").activation.__name__ == "relu"
 
 
 def test_lenet_is_the_same_function_in_both_data_formats():

@@ -13,7 +13,9 @@ from epochlab.config.schema import section_types
 from epochlab.config.source import Source
 from epochlab.fleet.experiments import find_experiment
 
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "sweeps"
+)
 
 
 def list_sections(schema: type[Section]):

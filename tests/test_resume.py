@@ -20,6 +20,7 @@ from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.errors import RunError
 from epochlab.hashing import weights_sha256
 from epochlab.models.mlp import build_mlp
+from epochlab.models.residual import build_residual
 from epochlab.run_lock import LOCK, lock_run
 from epochlab.runs import Run, create_run
 from epochlab.session_records import describe_session
@@ -42,7 +43,7 @@ def train(data: ImageData, run: Run) -> str:
     """Trains a small network with Dropout for three epochs, as a script does."""
     config = load_experiment("mlp_mnist_relu", "training.epochs=3", "training.batch_size=2")
     model = build_mlp(config.model, data.image_shape, data.num_classes, 1)
-    compile_classifier(model, config.training)
+    compile_classifier(model, data, config.training)
     fit(model, data, config.training, run, seed=1)
     return weights_sha256(model)
 
@@ -61,7 +62,9 @@ def sessions(run: Path) -> list[dict]:
 
 @pytest.fixture
 def data(digits: Path) -> ImageData:
-    return load_mnist(MnistConfig(path=str(digits), limit=None, validation_fraction=0.3))
+    return load_mnist(
+        MnistConfig(path=str(digits), limit=None, validation_fraction=0.3, augment=None)
+    )
 
 
 def signalling(data: ImageData, read_number: int, number: signal.Signals) -> ImageData:
@@ -109,6 +112,29 @@ def test_long_epochs_are_saved_now_and_then_to_the_same_bits(data, tmp_path, mon
     (cut.checkpoints / "epoch-00003.npz").unlink()
     assert train(data, cut) == whole
     assert untimed(cut.path) == untimed(straight.path)
+
+
+def train_recipe(data: ImageData, run: Run) -> str:
+    """Trains a small network with all that a recipe may have for three epochs."""
+    small = ("model.filters=[2, 3, 4, 4]", "model.stem_filters=2", "training.batch_size=5")
+    config = load_experiment("cats_dogs_recipe", "training.epochs=3", *small)
+    model = build_residual(config.model, data.image_shape, data.num_classes, 1)
+    assert (config.training.schedule, config.training.label_smoothing) == ("cosine", 0.1)
+    compile_classifier(model, data, config.training)
+    fit(model, data, config.training, run, seed=1, augment=config.data.augment)
+    return weights_sha256(model)
+
+
+@pytest.mark.slow
+def test_a_recipe_cut_off_within_an_epoch_ends_with_the_same_bits(data, tmp_path):
+    straight, cut = new_run(tmp_path / "straight"), new_run(tmp_path / "cut")
+    whole = train_recipe(data, straight)
+    with pytest.raises(Stopped, match=r"SIGTERM at epoch 2, step \d+"):
+        train_recipe(signalling(data, 40, signal.SIGTERM), cut)
+    assert train_recipe(data, cut) == whole
+    assert untimed(cut.path) == untimed(straight.path)
+    rates = [float(row.rpartition(",")[2]) for row in untimed(cut.path)[1:]]
+    assert rates == pytest.approx([0.00075, 0.00025, 0.0], abs=1e-9)
 
 
 @pytest.fixture
@@ -169,6 +195,12 @@ def test_more_epochs_extend_a_finished_run_to_what_the_longer_run_gives(
     assert "bit-identical" not in extended.stdout
     assert untimed(short) == untimed(whole)
     assert weights(short) != finished
+    cosine = run_script(
+        "mlp_mnist_relu", "--resume", str(short), "--set", "training.epochs=6",
+        "--set", "training.schedule=cosine",
+    )  # fmt: skip
+    assert cosine.returncode == 4
+    assert "training.epochs: was 4, now 6" in cosine.stderr
     fewer = run_script("mlp_mnist_relu", "--resume", str(short), "--set", "training.epochs=3")
     assert fewer.returncode == 4
     assert "training.epochs: was 4, now 3" in fewer.stderr

@@ -31,7 +31,7 @@ from epochlab.runs import Run, load_run
 from epochlab.session import ExperimentConfig
 from epochlab.trained_model import load_trained_model
 
-SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+SHIPPED = [*CONFIGS.glob("*.yaml"), *(CONFIGS / "recipes").glob("*.yaml")]
 
 
 def build(config: ExperimentConfig, image_shape: tuple[int, int, int], num_classes: int):
@@ -57,7 +57,8 @@ def record(
     model = build(config, image_shape, num_classes) if model is None else model
     generator = np.random.default_rng(3)
     for weight in model.weights:
-        weight.assign(generator.normal(0.1, 0.05, weight.shape))
+        # Variances among them, which are not below zero.
+        weight.assign(np.abs(generator.normal(0.1, 0.05, weight.shape)))
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(dump_config(config))
     described = {"image_shape": image_shape, "class_names": list("abcdefghij"[:num_classes])}
@@ -108,9 +109,9 @@ def refuse(run: Run, *words: str) -> str:
 # What is loaded.
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_each_shipped_config_belongs_to_one_family(name: str):
-    section = read_yaml(CONFIGS / f"{name}.yaml").values["model"]
+@pytest.mark.parametrize("path", sorted(SHIPPED), ids=lambda path: path.stem)
+def test_each_shipped_config_belongs_to_one_family(path: Path):
+    section = read_yaml(path).values["model"]
     fitting = []
     for family in FAMILIES:
         try:
@@ -129,6 +130,13 @@ def test_no_two_families_have_the_same_settings():
     assert len(set(settings)) == len(FAMILIES)
 
 
+def test_a_convnet_of_before_padding_and_batch_norm_is_found():
+    config = load_experiment("convnet_mnist")
+    section = config.model_dump(mode="json")["model"]
+    before = {key: value for key, value in section.items() if key not in ("padding", "batch_norm")}
+    assert find_family(before) == find_family(section)
+
+
 @pytest.mark.parametrize(
     ("experiment", "settings"),
     [
@@ -139,6 +147,7 @@ def test_no_two_families_have_the_same_settings():
         ("custom_dense_mnist", []),
         ("lenet_mnist", ["model.scaling=centred", "training.precision=mixed_bfloat16"]),
         ("custom_dense_mnist", ["training.precision=mixed_bfloat16"]),
+        ("mnist_recipe", ["model.filters=[2, 2, 3, 3, 4, 4]", "model.dense_units=[6]"]),
     ],
 )
 def test_model_predicts_as_the_saved_one_to_the_bit(experiment, settings, tmp_path: Path):
@@ -147,9 +156,17 @@ def test_model_predicts_as_the_saved_one_to_the_bit(experiment, settings, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cats_dogs_baseline", "cats_dogs_augmented"])
-def test_photographs_model_predicts_as_the_saved_one_to_the_bit(name, tmp_path: Path):
-    config = load_experiment(name, "data.image_size=[46, 46]", "model.dense_units=[7]")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("cats_dogs_baseline", ["model.dense_units=[7]"]),
+        ("cats_dogs_augmented", ["model.dense_units=[7]"]),
+        ("cats_dogs_recipe", ["model.filters=[2, 3, 4, 5]", "model.stem_pooling=true"]),
+        ("cats_dogs_recipe", ["model.filters=[2, 3, 4, 5]", "training.precision=mixed_bfloat16"]),
+    ],
+)
+def test_photographs_model_predicts_as_the_saved_one_to_the_bit(name, settings, tmp_path: Path):
+    config = load_experiment(name, "data.image_size=[46, 46]", *settings)
     assert_as_keras_loads_it(record(tmp_path / "run", config, (46, 46, 3), 2))
 
 

@@ -188,7 +188,7 @@ def test_values_of_phases_are_described_one_by_one():
     "name", ["cats_dogs_bottleneck", "cats_dogs_vgg16_repair", "cats_dogs_vgg16_features"]
 )
 def test_further_yaml_files_fit_their_scripts(name: str):
-    path = CONFIGS / f"{name}.yaml"
+    (path,) = CONFIGS.rglob(f"{name}.yaml")
     experiment = read_yaml(path).values["experiment"]
     script = runpy.run_path(str(SCRIPTS / f"{experiment}.py"))
     assert load_config(script["TransferExperiment"], path).config.experiment == experiment

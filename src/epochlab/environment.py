@@ -65,6 +65,24 @@ def count_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def peak_memory_bytes() -> int | None:
+    """Returns the most memory that this process has had at once, libraries included, in bytes.
+
+    None where the system does not tell, as on Windows.
+    """
+    # `getrusage` comes second: on Linux it counts the parent's memory before the start as well.
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        if found := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE):
+            return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # elsewhere it counts KiB
+
+
 def list_cpu_flags() -> list[str]:
     """Returns what the CPU can, as Linux spells it: `avx512_bf16`; nothing elsewhere."""
     cpu = _first_cpu()

@@ -41,7 +41,11 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy in nats, probabilities clipped at 1e-7 as Keras clips them."""
+        """Mean cross-entropy in nats, probabilities clipped at 1e-7 as Keras clips them.
+
+        It is the plain one, whatever `training.label_smoothing` says, so that runs with and without
+        it can be compared; `val_loss` in the history is the smoothed one.
+        """
         true = self.probabilities[np.arange(len(self.labels)), self.labels]
         return float(-np.log(np.clip(true, 1e-7, 1 - 1e-7)).mean())
 

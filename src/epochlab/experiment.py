@@ -15,6 +15,7 @@ from epochlab.exits import EXIT_USAGE, exit_codes, fail
 from epochlab.files import check_writable
 from epochlab.precision import settle_precision
 from epochlab.runs import Run, load_run
+from epochlab.script_files import shipped_config
 from epochlab.session import Config, PlanShown, Session, print_place
 from epochlab.training_config import TrainingSettings
 
@@ -41,7 +42,7 @@ def _start_session(
     """Reads the command line. None: there is nothing left to do."""
     arguments = _make_parser(script, train).parse_args()
     resumed = _open_resumed(arguments)
-    config_path = arguments.config or script.parent.parent / "configs" / f"{script.stem}.yaml"
+    config_path = arguments.config or shipped_config(script)
     if resumed is not None:
         config_path = resumed.config_path
     try:
@@ -121,6 +122,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentParser:
+    default = shipped_config(script).relative_to(script.parent.parent)
     parser = _Parser(
         description=inspect.getmodule(train).__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -130,7 +132,7 @@ def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentP
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"the experiment's settings (default: configs/{script.stem}.yaml)",
+        help=f"the experiment's settings (default: {default})",
     )
     parser.add_argument(
         "--set",

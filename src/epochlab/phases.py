@@ -19,7 +19,6 @@ from epochlab.runs import Run
 from epochlab.session_records import begin_at
 from epochlab.training import (
     compile_classifier,
-    count_epoch_steps,
     keep_weights,
     recording_after,
     run_epochs,
@@ -112,9 +111,7 @@ class TransferTraining:
                     continue
                 config = phase.of(self.settings)
                 model, data = self._prepare(self.phases[:number])
-                steps = phase.epochs * count_epoch_steps(config, data)
-                cosine_steps = steps if phase.schedule == "cosine" else None
-                compile_classifier(model, config, cosine_steps=cosine_steps)
+                compile_classifier(model, data, config)
                 if number == begun:
                     checkpoint.restore(model)
                 else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from epochlab.data.batches import count_images
 from epochlab.data.images import ImageData
+from epochlab.environment import peak_memory_bytes
 from epochlab.errors import RunError
 from epochlab.evaluation import Evaluation, evaluate, record_evaluation
 from epochlab.files import replace_file
@@ -76,6 +77,7 @@ def finish_run(
         "best_epoch": best_epoch,
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images / train_seconds, 1),
+        "peak_memory_bytes": peak_memory_bytes(),
         "parameters": parameters,
         "weights_sha256": sha256,
     }

@@ -1,4 +1,4 @@
-"""Where the script of a run is, for commands that start it in a process of its own."""
+"""Where scripts and their configs are, for commands that start them in processes of their own."""
 
 from pathlib import Path, PurePath
 
@@ -6,6 +6,17 @@ import epochlab
 from epochlab.data.sources import shown
 from epochlab.errors import RunError
 from epochlab.runs import Run
+
+
+def shipped_config(script: Path) -> Path:
+    """Returns the config that ships with `script`.
+
+    That is `configs/NAME.yaml` or, for what no article has, `configs/recipes/NAME.yaml`; the first
+    of them if there is neither, which is then missed by that name.
+    """
+    folder = script.parent.parent / "configs"
+    recipe = folder / "recipes" / f"{script.stem}.yaml"
+    return recipe if recipe.is_file() else folder / f"{script.stem}.yaml"
 
 
 def find_script(run: Run, given: Path | None) -> Path:

@@ -135,14 +135,15 @@ def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chan
 def is_extension(change: Change, config: Mapping[str, Any]) -> bool:
     """Returns whether `change` only adds epochs at the end.
 
-    The learning rate must not depend on how many there are: of a phase with a cosine schedule the
-    earlier epochs would have been others.
+    The learning rate must not depend on how many there are: with a cosine schedule the earlier
+    epochs would have been others.
     """
     phases = config.get("phases")
-    last = f"phases.{len(phases) - 1}.epochs" if phases else "training.epochs"
-    constant = not phases or phases[-1]["schedule"] == "constant"
+    place = f"phases.{len(phases) - 1}" if phases else "training"
+    last = phases[-1] if phases else config.get("training", {})
+    constant = last.get("schedule") != "cosine"  # an experiment of a user's own may have none
     grows = isinstance(change.was, int) and change.now > change.was
-    return change.key == last and constant and grows
+    return change.key == f"{place}.epochs" and constant and grows
 
 
 def list_accepted(run: Run) -> list[Change]:

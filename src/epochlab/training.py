@@ -18,7 +18,7 @@ from epochlab.devices import count_parts, split_training
 from epochlab.errors import ConfigError
 from epochlab.fused_updates import fuse_updates
 from epochlab.history import Epoch
-from epochlab.lazy_import import lazy_import
+from epochlab.losses import build_loss
 from epochlab.optimizers import build_optimizer
 from epochlab.run_pictures import draw_augmentation, drawing_curves
 from epochlab.runs import Run
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import keras
 
     from epochlab.callbacks import EpochRecorder
-else:
-    keras = lazy_import("keras")
 
 # Beyond this many steps per call into TensorFlow nothing more is gained, and Ctrl-C waits longer.
 MAXIMUM_STEPS_PER_EXECUTION = 50
@@ -60,27 +58,26 @@ def check_validation(config: TrainingSettings, data: ImageData) -> None:
 
 
 def compile_classifier(
-    model: "keras.Model",
-    config: TrainingConfig,
-    *,
-    from_logits: bool = False,
-    cosine_steps: int | None = None,
+    model: "keras.Model", data: ImageData, config: TrainingConfig, *, from_logits: bool = False
 ) -> None:
     """Compiles `model` for integer labels: cross-entropy, accuracy, the config's optimizer.
 
     Args:
         model: A model with one output per class, or with a single sigmoid for two classes.
-        config: The `training` section.
+        data: The images, whose number decides how many steps the learning rate has to fall.
+        config: The `training` section, or what it is for a phase.
         from_logits: Whether the model ends in logits instead of probabilities.
-        cosine_steps: As in `build_optimizer`.
     """
-    if model.output_shape[-1] == 1:
-        loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    steps = config.epochs * count_epoch_steps(config, data)
     model.compile(
-        optimizer=build_optimizer(config.optimizer, cosine_steps=cosine_steps),
-        loss=loss,
+        optimizer=build_optimizer(
+            config.optimizer, cosine_steps=steps if config.schedule == "cosine" else None
+        ),
+        loss=build_loss(
+            model.output_shape[-1],
+            from_logits=from_logits,
+            label_smoothing=config.label_smoothing,
+        ),
         metrics=["accuracy"],
         jit_compile=config.jit_compile,
     )

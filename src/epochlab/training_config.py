@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from epochlab.config import Section
-from epochlab.optimizers import OptimizerConfig
+from epochlab.optimizers import OptimizerConfig, Share
 
 
 class EarlyStoppingConfig(Section):
@@ -40,6 +40,9 @@ class TrainingSettings(Section):
         precision: `mixed_bfloat16` computes in bfloat16 and keeps the weights in float32. `auto` is
             that where the hardware computes bfloat16 itself, and `float32` elsewhere; a run records
             which it was.
+        label_smoothing: Share of each label that is spread evenly over all classes (Szegedy et al.,
+            arXiv:1512.00567). 0.0 is the plain cross-entropy. The losses of an epoch, that of the
+            validation images among them, are smoothed; the test loss never is.
         keep: Which weights are scored and saved: after the last epoch, or after the best one, that
             is the one with the lowest validation loss.
         early_stopping: When to stop before `epochs`, or None for never.
@@ -58,6 +61,7 @@ class TrainingSettings(Section):
     batch_size: PositiveInt
     steps_per_epoch: PositiveInt | None
     precision: Literal["float32", "mixed_bfloat16", "auto"]
+    label_smoothing: Share
     keep: Literal["last", "best"]
     early_stopping: EarlyStoppingConfig | None
     deterministic: bool
@@ -89,16 +93,32 @@ class TrainingSettings(Section):
         return self
 
 
-class TrainingConfig(TrainingSettings):
-    """The `training` section of an experiment with a single phase.
+class Course(Section):
+    """How long something trains and how fast it learns meanwhile.
 
     Attributes:
-        epochs: Passes over the training images, or rounds of `steps_per_epoch`.
+        epochs: Passes over the training images, or rounds of `training.steps_per_epoch`.
         optimizer: The optimizer and its constants.
+        schedule: Whether the learning rate stays, or falls to zero along half a cosine over all
+            steps of these epochs.
     """
 
     epochs: PositiveInt
     optimizer: OptimizerConfig
+    schedule: Literal["constant", "cosine"]
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.schedule == "cosine" and getattr(self.optimizer, "decay", 0) > 0:
+            raise ValueError(
+                "schedule: cosine and optimizer.decay both change the learning rate; set decay to "
+                "0, or schedule to constant"
+            )
+        return self
+
+
+class TrainingConfig(Course, TrainingSettings):
+    """The `training` section of an experiment with a single phase."""
 
 
 def _check_trainable(value: Any) -> Any:
@@ -115,34 +135,20 @@ def _check_trainable(value: Any) -> Any:
 Trainable = Annotated[Any, PlainValidator(_check_trainable)]
 
 
-class PhaseConfig(Section):
+class PhaseConfig(Course):
     """One phase of a training.
 
     Attributes:
         trainable: What learns: `head`; `{from: LAYER}`, that layer of the backbone, all after it
             and the head; or a list of layers.
-        epochs: Passes over the training images, or rounds of `training.steps_per_epoch`.
-        optimizer: The optimizer and its constants.
-        schedule: Whether the learning rate stays, or falls to zero along half a cosine.
     """
 
     trainable: Trainable
-    epochs: PositiveInt
-    optimizer: OptimizerConfig
-    schedule: Literal["constant", "cosine"]
-
-    @model_validator(mode="after")
-    def _check_schedule(self) -> Self:
-        if self.schedule == "cosine" and getattr(self.optimizer, "decay", 0) > 0:
-            raise ValueError(
-                "schedule: cosine and optimizer.decay both change the learning rate; set decay to "
-                "0, or schedule to constant"
-            )
-        return self
 
     def of(self, settings: TrainingSettings) -> TrainingConfig:
         """Returns this phase as a training of its own."""
-        return TrainingConfig(**settings.model_dump(), epochs=self.epochs, optimizer=self.optimizer)
+        course = {name: getattr(self, name) for name in Course.model_fields}
+        return TrainingConfig(**settings.model_dump(), **course)
 
 
 # The `phases` section.

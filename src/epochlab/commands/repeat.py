@@ -19,7 +19,7 @@ def repeat(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="its settings (default: configs/EXPERIMENT.yaml)",
+            help="its settings (default: those that ship with it)",
             show_default=False,
         ),
     ] = None,

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from epochlab.array_archive import ArchiveFault, read_arrays
 from epochlab.config import Section
+from epochlab.data.augment import AugmentConfig
 from epochlab.data.images import ImageData, Split, array_sha256, limit_split
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
@@ -40,11 +41,13 @@ class MnistConfig(Section):
         limit: At most this many images per split, with the class shares kept, or None for all.
         validation_fraction: The last part of the training images, 0..1, kept for validation, as
             `validation_split` of Keras does. 0 trains on all images, without validation.
+        augment: How training images are changed in each pass, or None for as they are.
     """
 
     path: str | None
     limit: PositiveInt | None
     validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    augment: AugmentConfig | None
 
 
 def load_mnist(config: MnistConfig) -> ImageData:

@@ -9,6 +9,7 @@ from pathlib import Path
 import epochlab
 from epochlab.config import Section
 from epochlab.errors import ConfigError, DataError
+from epochlab.script_files import shipped_config
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Experiment:
     @property
     def config_path(self) -> Path:
         """The config that ships with the script."""
-        return self.script.parent.parent / "configs" / f"{self.name}.yaml"
+        return shipped_config(self.script)
 
 
 def find_experiment(name: str) -> Experiment:

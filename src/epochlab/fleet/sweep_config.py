@@ -40,7 +40,7 @@ class SweepConfig(Section):
 
     Attributes:
         experiment: Name of the experiment, the stem of its script.
-        config: The experiment's config that the trials begin from; None: `configs/EXPERIMENT.yaml`.
+        config: The config that the trials begin from; None: the one that ships with the experiment.
         set: Settings that all trials share, by dotted key.
         search: `grid` tries every combination, `list` the entries of `space`, `random` draws
             `trials` points, `optuna` chooses each point by the results of those before.

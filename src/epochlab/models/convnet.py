@@ -9,7 +9,9 @@ from epochlab.lazy_import import lazy_import
 from epochlab.models.layers import (
     Activation,
     DropoutRate,
+    Padding,
     Scaling,
+    batch_normalization,
     class_probabilities,
     convolution,
     dense,
@@ -31,6 +33,10 @@ class ConvNetConfig(Section):
         scaling: What happens to the pixels first.
         filters: Filters of each convolution.
         kernel_size: Side of the square kernels, in pixels.
+        padding: Whether the convolutions keep height and width (`same`) or see whole kernels only
+            (`valid`).
+        batch_norm: Whether each convolution's output is normalised over the batch before its
+            activation (Ioffe and Szegedy, arXiv:1502.03167). It then has no bias of its own.
         pooling: For each convolution, whether 2x2 max pooling follows it.
         flatten_dropout: Dropout rate before the first hidden layer, 0..1; 0 adds no layer.
         dense_units: Units of each hidden layer after the convolutions.
@@ -41,6 +47,8 @@ class ConvNetConfig(Section):
     scaling: Scaling
     filters: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     kernel_size: PositiveInt
+    padding: Padding
+    batch_norm: bool
     pooling: tuple[bool, ...]
     flatten_dropout: DropoutRate
     dense_units: tuple[PositiveInt, ...]
@@ -78,16 +86,7 @@ def build_convnet(
     """
     layers = [scaling_layer(config.scaling)]
     for index, (filters, pooled) in enumerate(zip(config.filters, config.pooling, strict=True), 1):
-        layers.append(
-            convolution(
-                f"conv{index}",
-                filters,
-                config.kernel_size,
-                activation=config.activation,
-                padding="valid",
-                seed=seed,
-            )
-        )
+        layers += _convolve(config, index, filters, seed)
         if pooled:
             layers.append(keras.layers.MaxPooling2D(2, name=f"pool{index}"))
     layers.append(keras.layers.Flatten(name="flatten"))
@@ -99,3 +98,25 @@ def build_convnet(
             layers.append(dropout(f"dropout{index}", rate, seed=seed))
     layers.append(class_probabilities(num_classes, seed=seed))
     return sequential("convnet", image_shape, layers)
+
+
+def _convolve(
+    config: ConvNetConfig, index: int, filters: int, seed: int
+) -> "list[keras.layers.Layer]":
+    """Returns convolution number `index` up to its activation."""
+    layer = convolution(
+        f"conv{index}",
+        filters,
+        config.kernel_size,
+        activation="linear" if config.batch_norm else config.activation,
+        padding=config.padding,
+        seed=seed,
+        use_bias=not config.batch_norm,
+    )
+    if not config.batch_norm:
+        return [layer]
+    return [
+        layer,
+        batch_normalization(f"norm{index}"),
+        keras.layers.Activation(config.activation, name=f"activation{index}"),
+    ]

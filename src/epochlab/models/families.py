@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from epochlab.models.convnet import ConvNetConfig, build_convnet
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.models.lenet import LeNetConfig, build_lenet
 from epochlab.models.mlp import MLPConfig, build_mlp
+from epochlab.models.residual import ResidualConfig, build_residual
 from epochlab.models.transfer import TransferConfig, build_transfer_network
 
 if TYPE_CHECKING:
@@ -27,17 +28,20 @@ class Family:
         config: The class of its `model` section.
         build: From that section, image shape, number of classes and seed to the uncompiled network
             with random weights.
+        added: Keys that runs of older versions lack, with the value that means the same.
     """
 
     config: type[Section]
     build: "Callable[[Any, tuple[int, int, int], int, int], keras.Model]"
+    added: Mapping[str, Any] = field(default_factory=dict)
 
 
 # No two of them have the same keys, so that a `model` section fits one of them at most.
 FAMILIES = (
     Family(LeNetConfig, build_lenet),
     Family(MLPConfig, build_mlp),
-    Family(ConvNetConfig, build_convnet),
+    Family(ConvNetConfig, build_convnet, {"padding": "valid", "batch_norm": False}),
+    Family(ResidualConfig, build_residual),
     Family(CustomDenseConfig, build_custom_dense),
     Family(TransferConfig, build_transfer_network),
 )
@@ -56,10 +60,11 @@ def find_family(section: Mapping[str, Any]) -> tuple[Family, Section] | None:
         RunError: If one has, but the values are not what it takes.
     """
     for family in FAMILIES:
-        if set(section) != set(family.config.model_fields):
+        complete = {**family.added, **section}
+        if set(complete) != set(family.config.model_fields):
             continue
         try:
-            return family, family.config.model_validate_json(json.dumps(section))
+            return family, family.config.model_validate_json(json.dumps(complete))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, ("model", *first["loc"])))
