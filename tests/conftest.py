@@ -32,15 +32,15 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def load_experiment(name: str, *overrides: str) -> ExperimentConfig:
-    """Returns the config that `scripts/NAME.py` gets from its shipped YAML and `overrides`."""
+def load_experiment(name: str, *overrides: str, config: Path | None = None) -> ExperimentConfig:
+    """Returns what `scripts/NAME.py` gets from `config`, or its shipped YAML, and `overrides`."""
     path = SCRIPTS / f"{name}.py"
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None and specification.loader is not None
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
     schemas = [value for value in vars(script).values() if _is_own_schema(value, name)]
-    return load_config(schemas[0], shipped_config(path), overrides).config
+    return load_config(schemas[0], config or shipped_config(path), overrides).config
 
 
 def _is_own_schema(value: object, module: str) -> bool:
