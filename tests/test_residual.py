@@ -58,6 +58,7 @@ def test_layers_are_named_by_stage_and_block():
     assert names == {
         "scaling", "stem_conv", "stem_norm", "stem_activation", "stem_pool", "mean", "dropout",
         "predictions", "stage2_block1_shortcut_conv", "stage2_block1_shortcut_norm",
+        "stage2_block1_shortcut_pool",
         *(f"{place}_{name}" for place in ("stage1_block1", "stage2_block1") for name in block),
     }  # fmt: skip
 
@@ -94,6 +95,22 @@ def test_first_convolution_and_first_blocks_take_the_strides_asked_for():
         for name in ("stem_conv", "stem_pool", "stage1_block1_sum", "stage2_block2_sum")
     ]
     assert sizes == [(6, 6), (3, 3), (3, 3), (1, 1)]
+
+
+@pytest.mark.parametrize("filters", [(4, 6), (16, 20)])
+def test_gradients_of_any_number_of_filters_can_be_had(filters):
+    model = small(filters=filters, strides=(2, 2))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = model.get_weights()
+    model.train_on_batch(pixels(), np.zeros(5))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert any(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("change", ["stem_stride=6", "strides=[1, 2, 2, 4]"])
+def test_a_stride_that_passes_over_pixels_is_refused(change):
+    with pytest.raises(ConfigError, match="pixels between would never be seen"):
+        load_experiment("cats_dogs_recipe", f"model.{change}")
 
 
 def test_weights_depend_on_the_seed_and_on_nothing_else():

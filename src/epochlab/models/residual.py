@@ -60,6 +60,13 @@ class ResidualConfig(Section):
                 raise ValueError(
                     f"{name} has {given} entries, filters has {expected}; give one for each stage"
                 )
+        for name, stride in (("stem_stride", self.stem_stride), ("strides", max(self.strides))):
+            size = self.stem_kernel_size if name == "stem_stride" else KERNEL_SIZE
+            if stride > size:
+                raise ValueError(
+                    f"{name} goes {stride} pixels on, a kernel sees {size}; give at most {size}, "
+                    "or pixels between would never be seen"
+                )
         return self
 
 
@@ -111,13 +118,24 @@ def _residual_block(
     activation: Activation,
     seed: int,
 ) -> "keras.KerasTensor":
-    """Adds two convolutions to their input; a 1x1 convolution fits that where the shape changes."""
+    """Adds two convolutions to their input; a 1x1 convolution fits that where the shape changes.
+
+    Where the block has a stride, the input is averaged before that convolution instead of passing
+    over pixels (He et al., arXiv:1812.01187, figure 2c). Besides, TensorFlow 2.21 with oneDNN aborts
+    the process in the gradient of a 1x1 convolution with a stride, if its channels are few or no
+    multiple of 16.
+    """
     outputs = _normalized(inputs, f"{name}_1", filters, KERNEL_SIZE, stride, seed)
     outputs = keras.layers.Activation(activation, name=f"{name}_1_activation")(outputs)
     outputs = _normalized(outputs, f"{name}_2", filters, KERNEL_SIZE, 1, seed)
     shortcut = inputs
+    if stride != 1:
+        pooling = keras.layers.AveragePooling2D(
+            stride, padding="same", name=f"{name}_shortcut_pool"
+        )
+        shortcut = pooling(shortcut)
     if stride != 1 or inputs.shape[-1] != filters:
-        shortcut = _normalized(inputs, f"{name}_shortcut", filters, 1, stride, seed)
+        shortcut = _normalized(shortcut, f"{name}_shortcut", filters, 1, 1, seed)
     outputs = keras.layers.Add(name=f"{name}_sum")([shortcut, outputs])
     return keras.layers.Activation(activation, name=f"{name}_activation")(outputs)
 
