@@ -121,9 +121,8 @@ def _residual_block(
     """Adds two convolutions to their input; a 1x1 convolution fits that where the shape changes.
 
     Where the block has a stride, the input is averaged before that convolution instead of passing
-    over pixels (He et al., arXiv:1812.01187, figure 2c). Besides, TensorFlow 2.21 with oneDNN aborts
-    the process in the gradient of a 1x1 convolution with a stride, if its channels are few or no
-    multiple of 16.
+    over pixels (He et al., arXiv:1812.01187, figure 2c). Besides, TensorFlow 2.21 with oneDNN
+    aborts the process in the gradient of a 1x1 convolution with a stride from 4 to 6 channels.
     """
     outputs = _normalized(inputs, f"{name}_1", filters, KERNEL_SIZE, stride, seed)
     outputs = keras.layers.Activation(activation, name=f"{name}_1_activation")(outputs)
