@@ -29,6 +29,7 @@ ALLOWED = {
     "data": {"array_archive", "config", "errors", "quiet"},
     "history": {"errors"},
     "hashing": set(),
+    "losses": set(),
     "optimizers": {"config"},
     "training_config": {"config", "optimizers"},
     "runs": {"config", "errors", "files", "history"},
@@ -81,6 +82,7 @@ ALLOWED = {
         "recorded_runs",
         "run_lock",
         "runs",
+        "script_files",
         "session_records",
     },
     "explain": {
