@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONFIGS, EXPERIMENTS, load_experiment
+from conftest import CONFIGS, EXPERIMENTS, SCRIPTS, load_experiment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +21,7 @@ from epochlab.config.yaml_reader import parse_yaml
 from epochlab.data.prepare import prepare
 from epochlab.errors import ConfigError, EpochlabError
 from epochlab.history import Epoch, format_history, read_whole_rows
+from epochlab.script_files import shipped_config
 
 # Several tests write to a folder of the whole module; the names are the examples' own.
 QUICK = settings(
@@ -107,7 +108,8 @@ def test_any_sequence_of_settings_is_taken_or_answered(
 def test_each_shipped_config_reads_back_equal_as_does_each_of_its_values(
     experiment: str, tmp_path: Path
 ):
-    config = load_config(schema(experiment), CONFIGS / f"{experiment}.yaml").config
+    shipped = shipped_config(SCRIPTS / f"{experiment}.py")
+    config = load_config(schema(experiment), shipped).config
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config), encoding="utf-8")
     every = [
