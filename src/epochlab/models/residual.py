@@ -60,8 +60,14 @@ class ResidualConfig(Section):
                 raise ValueError(
                     f"{name} has {given} entries, filters has {expected}; give one for each stage"
                 )
-        for name, stride in (("stem_stride", self.stem_stride), ("strides", max(self.strides))):
-            size = self.stem_kernel_size if name == "stem_stride" else KERNEL_SIZE
+        return self
+
+    @model_validator(mode="after")
+    def _check_strides(self) -> Self:
+        for name, stride, size in (
+            ("stem_stride", self.stem_stride, self.stem_kernel_size),
+            ("strides", max(self.strides), KERNEL_SIZE),
+        ):
             if stride > size:
                 raise ValueError(
                     f"{name} goes {stride} pixels on, a kernel sees {size}; give at most {size}, "
