@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from timing import median_and_range, script_command, time_other, write_json
+from timing import epoch_seconds, median_and_range, script_command, time_other, write_json
 
 NETWORKS = ("mlp_mnist_relu", "lenet_mnist", "convnet_mnist")
 ONE_BATCH = "--one-batch"
@@ -81,8 +81,8 @@ def run_watched(one_batch: bool, script: str, arguments: list[str]) -> None:
             raise
     finished = time.perf_counter()
     out = Path(arguments[arguments.index("--out") + 1])
-    (history,) = out.glob("*/*/history.csv")
-    seconds = [float(row.rpartition(",")[2]) for row in history.read_text().splitlines()[2:]]
+    (run,) = out.glob("*/*")
+    seconds = epoch_seconds(run)
     print(
         json.dumps(
             [statistics.median(seconds), sum(spent[1:]) / sum(seconds), finished - ended[-1]]

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from result_entries import Results
+from result_entries import Results, list_accuracies
 
 from epochlab.errors import ConfigError
 from epochlab.history import Epoch, find_overfitting
@@ -98,10 +98,7 @@ def smaller_gap(runs: Runs, *, other: tuple[str, Runs]) -> Finding:
 
 def accuracy(runs: Runs, *, side: str, other: tuple[str, Runs]) -> Finding:
     """The mean test accuracy is `above` or `below` that of another entry."""
-    ours, theirs = (
-        [run.metrics["test"]["accuracy"] for run in group if run.metrics]
-        for group in (runs, other[1])
-    )
+    ours, theirs = list_accuracies(runs), list_accuracies(other[1])
     (verdict,) = judge_pairs([ours, theirs])
     means = f"{statistics.fmean(ours):.2%} and {statistics.fmean(theirs):.2%}".replace("%", " %")
     if verdict.p_value is None:

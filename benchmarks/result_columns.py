@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from result_entries import Entry, read_record
+from result_entries import Entry, list_accuracies, read_record
 
 from epochlab.compare import read_figures
 from epochlab.recorded_runs import RecordedRun
@@ -30,7 +30,7 @@ def draw_table(columns: Mapping[str, Callable[..., str]], rows: Sequence[Sequenc
 
 def describe_accuracy(runs: Sequence[RecordedRun]) -> str:
     """Returns mean ± standard deviation of the test accuracy in percent, and how many runs."""
-    values = [100 * run.metrics["test"]["accuracy"] for run in runs if run.metrics]
+    values = [100 * accuracy for accuracy in list_accuracies(runs)]
     if not values:
         return NOT_RUN
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""

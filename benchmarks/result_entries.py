@@ -86,10 +86,6 @@ class Results:
     runs: Mapping[str, Sequence[RecordedRun]]
     folder: Path
 
-    def accuracies(self, name: str) -> list[float]:
-        """Returns the test accuracy of each run of an entry, 0..1."""
-        return [run.metrics["test"]["accuracy"] for run in self.runs[name] if run.metrics]
-
 
 def read_results(folder: Path = RESULTS) -> Results:
     """Reads the entries and the runs that have been collected.
@@ -189,6 +185,11 @@ def _read_collected(folder: Path) -> list[RecordedRun]:
         if run.metrics is None or run.notes:
             raise RunError(f"{run.run.path}: not whole; remove it and collect it again")
     return sorted(runs, key=lambda run: (run.seed, run.run.path.name))
+
+
+def list_accuracies(runs: Sequence[RecordedRun]) -> list[float]:
+    """Returns the test accuracy of each run, 0..1."""
+    return [run.metrics["test"]["accuracy"] for run in runs if run.metrics]
 
 
 def read_record(path: Path) -> dict[str, Any]:

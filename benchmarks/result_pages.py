@@ -14,7 +14,7 @@ from result_columns import (
     name_base,
     train_minutes,
 )
-from result_entries import Entry, Results, read_record
+from result_entries import Entry, Results, list_accuracies, read_record
 
 from epochlab.compare import read_figures
 from epochlab.errors import ConfigError
@@ -133,7 +133,7 @@ def _note_of_difference(entry: Entry, runs: Sequence[RecordedRun]) -> list[str]:
     if entry.published_accuracy is None or not runs:
         return []
     if entry.published_on == "test":
-        ours = [run.metrics["test"]["accuracy"] for run in runs if run.metrics]
+        ours = list_accuracies(runs)
     else:
         ours = [read_figures(run)["val_accuracy"] or 0.0 for run in runs]
     difference = 100 * (statistics.fmean(ours) - entry.published_accuracy)

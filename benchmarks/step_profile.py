@@ -22,8 +22,8 @@ from convolution_limit import measure_limit
 from network_description import describe_layer
 from timing import load_experiment
 
-CONVOLUTION = re.compile("Conv2D|MatMul")
-# What TensorFlow notes beside kernels: its own calls, and the threads' helpers.
+# The kernels that multiply, of convolutions and of dense layers.
+PRODUCT = re.compile("Conv2D|MatMul")
 WARM_UP_STEPS, MOST_ROWS = 50, 16
 
 
@@ -119,7 +119,7 @@ def print_layers(
     took: dict[str, dict[str, float]] = {name: collections.Counter() for name in operations}
     for (name, kind), milliseconds in kernels.items():
         layer = find_layer(name, operations)
-        if layer is not None and CONVOLUTION.search(kind):
+        if layer is not None and PRODUCT.search(kind):
             backward = "gradient" in name or "Backprop" in kind
             took[layer]["backward" if backward else "forward"] += milliseconds
     print(f"\nlimit {limit:.0f} GFLOP/s\n")
