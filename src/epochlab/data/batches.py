@@ -183,13 +183,13 @@ def _count_grouped(images: "np.ndarray | StoredImages", batch_size: int) -> int:
 
 
 def _reader(images: "np.ndarray | StoredImages") -> "Callable[[tf.Tensor], tf.Tensor]":
-    """Returns the function, for use inside a dataset, from indices to pixels."""
-    if not isinstance(images, StoredImages):
-        pixels = tf.constant(images)
-        return lambda indices: tf.gather(pixels, indices)
+    """Returns the function, for use inside a dataset, from indices to pixels.
+
+    Also where they are an array: as a constant TensorFlow would hold it once more, or twice.
+    """
 
     def read(indices: "tf.Tensor") -> "tf.Tensor":
         values = tf.numpy_function(images.__getitem__, [indices], images.dtype, stateful=False)
-        return tf.ensure_shape(values, (None, *images.image_shape))
+        return tf.ensure_shape(values, (None, *images.shape[1:]))
 
     return read
