@@ -14,12 +14,12 @@ pytestmark = [
 ]
 
 # The script that is done soonest.
-THIN = ("--every", "61", "--experiment", "custom_dense_mnist")
+THIN = ("--every", "127", "--experiment", "custom_dense_mnist")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("random", "--kills", "4"), ("operations", *THIN), ("full-disk", *THIN)],
+    [("random", "--kills", "3"), ("operations", *THIN), ("full-disk", *THIN)],
     ids=lambda arguments: arguments[0],
 )
 def test_every_run_ends_as_an_undisturbed_one(arguments):
