@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from epochlab.array_archive import ArchiveFault, read_arrays
 from epochlab.errors import DIVERGED_REMEDY, DivergedError, RunError
 from epochlab.files import make_folder, replace_file
-from epochlab.hashing import arrays_sha256
+from epochlab.hashing import arrays_sha256, as_bytes
 from epochlab.history import Epoch, format_place
 from epochlab.lazy_import import lazy_import
 from epochlab.training_state import first_not_finite, put_back, read_state
@@ -101,9 +101,27 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
     path = folder / f"epoch-{len(progress.history):05d}{within}.npz"
     with replace_file(path, size=sum(array.nbytes for array in arrays.values())) as beside:
         np.savez(beside, allow_pickle=False, **arrays)
-        _read(beside)
+        _check_written(beside, arrays)
     drop_old_checkpoints(folder)
     return path
+
+
+def _check_written(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Reads a file back and compares it with what was to be written, bit for bit.
+
+    That is twice as fast as `_read`, which hashes it.
+
+    Raises:
+        RunError: If it is anything else.
+    """
+    try:
+        written = read_arrays(path, maximum_bytes=MAXIMUM_BYTES)
+    except (ArchiveFault, OSError) as error:
+        raise _not_whole(path, error) from error
+    if written.keys() != arrays.keys() or not all(
+        np.array_equal(as_bytes(written[name]), as_bytes(array)) for name, array in arrays.items()
+    ):
+        raise _not_whole(path, "what was read back is not what was written")
 
 
 def drop_old_checkpoints(folder: Path) -> None:
@@ -213,8 +231,12 @@ def _read(path: Path) -> Checkpoint:
             _arrays(METRICS, arrays),
         )
     except (ArchiveFault, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{path}: not a whole checkpoint ({error})") from error
+        raise _not_whole(path, error) from error
     return Checkpoint(path, progress, _arrays(STATE, arrays))
+
+
+def _not_whole(path: Path, reason: object) -> RunError:
+    return RunError(f"{path}: not a whole checkpoint ({reason})")
 
 
 def _pack(value: Any) -> "np.ndarray":

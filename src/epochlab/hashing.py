@@ -17,10 +17,15 @@ def arrays_sha256(arrays: Mapping[str, "np.ndarray"]) -> str:
     """Returns one SHA-256 over names, dtypes, shapes and bytes, hexadecimal, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.ascontiguousarray(arrays[name])  # which makes one number an array of one
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.tobytes())
+        digest.update(as_bytes(array).data)
     return digest.hexdigest()
+
+
+def as_bytes(array: "np.ndarray") -> "np.ndarray":
+    """Returns the bytes of `array` in C order, uint8 `(n,)`; a copy only where it is in another."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def weights_sha256(model: "keras.Model") -> str:
