@@ -147,7 +147,7 @@ def test_a_convnet_of_before_padding_and_batch_norm_is_found():
         ("custom_dense_mnist", []),
         ("lenet_mnist", ["model.scaling=centred", "training.precision=mixed_bfloat16"]),
         ("custom_dense_mnist", ["training.precision=mixed_bfloat16"]),
-        ("mnist_recipe", ["model.filters=[2, 2, 3, 3, 4, 4]", "model.dense_units=[6]"]),
+        ("mnist_recipe", ["model.filters=[2, 2, 3, 3, 4, 4]"]),
     ],
 )
 def test_model_predicts_as_the_saved_one_to_the_bit(experiment, settings, tmp_path: Path):
