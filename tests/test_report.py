@@ -237,8 +237,16 @@ def test_damaged_json_is_told_of_and_the_run_still_listed(tmp_path, file, text):
     assert file in told[0][1] or "not what Epochlab writes" in told[0][1]
 
 
-def test_folders_that_are_no_runs_are_named_but_comparisons_and_hidden_ones_are_not(tmp_path):
+def test_folders_that_are_no_runs_are_named_but_hidden_ones_and_what_commands_write_are_not(
+    tmp_path,
+):
     make_run(tmp_path, "a")
+    repeats = tmp_path / "repeats" / "lenet-0123abcd"
+    make_run(repeats / "trials" / "002-89abcdef", "b")
+    (repeats / "comparison").mkdir()
+    (repeats / "trials" / "001-01234567").mkdir()  # its run is one that was there already
+    (repeats / "trials" / "001-01234567" / "trial.json").touch()
+    (tmp_path / "explanations" / "20261101T100000Z").mkdir(parents=True)
     (tmp_path / "lenet" / "stray").mkdir()
     (tmp_path / "notes" / "deep").mkdir(parents=True)
     (tmp_path / "comparisons" / "20261101T100000Z").mkdir(parents=True)

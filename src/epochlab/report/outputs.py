@@ -17,7 +17,10 @@ from epochlab.errors import RunError
 from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
 from epochlab.report.record_files import check_records
 
-COMPARISONS = "comparisons"
+# What commands write beside the runs: `compare`, `sweep` and `repeat`, `explain --grid`.
+WRITTEN = ("comparisons", "comparison", "explanations")
+# A trial's folder has it even where the run lies elsewhere, or was never made.
+TRIAL = "trial.json"
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,14 @@ def _list_others(folder: Path, runs: set[Path]) -> Iterator[tuple[str, str]]:
             path = Path(root, name)
             if path.is_symlink():
                 yield _place(path, folder), "a link; links are not followed"
-            elif path not in runs and path not in above and name != COMPARISONS:
+            elif path not in runs and path not in above and not _is_written(path):
                 yield _place(path, folder), "no run: it has no config.yaml"
             if path not in above:
                 names.remove(name)
+
+
+def _is_written(path: Path) -> bool:
+    return path.name in WRITTEN or (path / TRIAL).is_file()
 
 
 def _place(path: Path, folder: Path) -> str:
