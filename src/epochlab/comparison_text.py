@@ -48,7 +48,8 @@ def describe_verdicts(groups: Sequence[Group], metric: str) -> str:
         lines.append(METHOD.format(pairs=f"{tested} pair{'s' if tested > 1 else ''}"))
     if any(min(verdict.counts) < 2 for verdict in verdicts):
         lines.append(
-            "a config with one run says nothing of its spread: epochlab repeat EXPERIMENT --seeds 5"
+            "a config with one run says nothing of its spread; more seeds of the same:\n"
+            "epochlab repeat EXPERIMENT --config RUN/config.yaml --seeds 5"
         )
     return "\n".join(lines)
 

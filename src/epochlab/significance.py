@@ -8,8 +8,8 @@ from itertools import combinations
 
 LEVEL = 0.05
 METHOD = (
-    "difference of means (its 95 % interval, for that pair alone), two-sided Welch's t-test\n"
-    "on one figure per seed, p adjusted by Holm's method for {pairs}"
+    "difference of means (its 95 % interval, for that pair alone), two-sided\n"
+    "Welch's t-test on one figure per seed, p adjusted by Holm's method for {pairs}"
 )
 
 
