@@ -85,6 +85,16 @@ def test_other_data_is_a_difference_and_is_noted(tmp_path):
     assert any("not all on the same data" in note for note in comparison.notes)
 
 
+def test_other_code_is_noted_in_words(tmp_path):
+    one, other = record_run(tmp_path), record_run(tmp_path, "seed=2")
+    environment = other.path / "environment.json"
+    environment.write_text(json.dumps(json.loads(environment.read_text()) | {"code_sha256": "e"}))
+    assert compare(one, other).notes == [
+        f"not all by the same code: 1 as lenet_mnist/{one.path.name}, "
+        f"1 as lenet_mnist/{other.path.name}"
+    ]
+
+
 def test_a_repetition_counts_once(tmp_path):
     one, again = record_run(tmp_path), record_run(tmp_path)
     comparison = compare(one, again)

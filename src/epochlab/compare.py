@@ -14,6 +14,12 @@ from epochlab.session_records import FREE
 # What is no part of what was tried: where things lie, and what only changes the bits.
 INCIDENTAL = FREE | {"experiment", "seed", "training.threads"}
 DATA = "data"
+# What makes figures less comparable, by its name in environment.json, and how a note says it.
+SAME = {
+    "versions": "with the same versions",
+    "cpu": "on the same CPU",
+    "code_sha256": "by the same code",
+}
 HIGHER_IS_BETTER = {
     "test.accuracy": True,
     "val_accuracy": True,
@@ -214,7 +220,7 @@ def _list_notes(runs: Sequence[RecordedRun]) -> list[str]:
         notes.append(
             f"not all on the same data, so figures mean different things: {_sizes(tested)}"
         )
-    for what in ("versions", "cpu", "code_sha256"):
+    for what, same in SAME.items():
         values: dict[str, list[str]] = {}
         for run in runs:
             try:
@@ -222,7 +228,7 @@ def _list_notes(runs: Sequence[RecordedRun]) -> list[str]:
             except RunError:
                 continue
         if len(values) > 1:
-            notes.append(f"not all from the same {what}: {_sizes(values)}")
+            notes.append(f"not all {same}: {_sizes(values)}")
     return notes
 
 
