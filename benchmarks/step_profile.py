@@ -6,7 +6,8 @@
 The network, its compilation, its batches and the steps of one call are those of a run; the pixels
 are random. TensorFlow's profiler notes when each kernel begins and ends, waiting for a thread
 included, so that the kernels of two threads can sum to more than the time that passes. GFLOP/s of a
-layer count its multiplications and additions; the limit is that of `convolution_limit.py`.
+layer count its multiplications and additions; the limit is that of `convolution_limit.py`, in the
+run's precision.
 """
 
 import argparse
@@ -148,7 +149,7 @@ def main() -> None:
     train(model, batches, WARM_UP_STEPS)
     step = min(train(model, batches, arguments.steps) for _ in range(5))
     kernels = record_kernels(model, batches, arguments.steps)
-    limit = measure_limit("float32")
+    limit = measure_limit(config.training.precision.removeprefix("mixed_"))
     print_kinds(kernels, step)
     print_layers(model, kernels, config.training.batch_size, limit)
 
