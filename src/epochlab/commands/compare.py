@@ -12,7 +12,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="run folders, folders of runs, globs, or experiments (their newest finished run)",
+            help="run folders, folders of runs, globs, or experiments (of each the newest finished "
+            "run in outputs/NAME)",
             show_default=False,
         ),
     ],

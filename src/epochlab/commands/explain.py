@@ -22,8 +22,8 @@ def explain(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="folder of a finished run, or an experiment (its newest finished run); with "
-            "--grid several",
+            help="folder of a finished run, or an experiment (the newest finished run in "
+            "outputs/NAME); with --grid several",
             show_default=False,
         ),
     ],
