@@ -109,15 +109,10 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
 def _check_written(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
     """Reads a file back and compares it with what was to be written, bit for bit.
 
-    That is twice as fast as `_read`, which hashes it.
-
     Raises:
         RunError: If it is anything else.
     """
-    try:
-        written = read_arrays(path, maximum_bytes=MAXIMUM_BYTES)
-    except (ArchiveFault, OSError) as error:
-        raise _not_whole(path, error) from error
+    written = _read_arrays(path)
     if written.keys() != arrays.keys() or not all(
         np.array_equal(as_bytes(written[name]), as_bytes(array)) for name, array in arrays.items()
     ):
@@ -215,8 +210,8 @@ def restore_best(folder: Path, model: "keras.Model") -> None:
 
 def _read(path: Path) -> Checkpoint:
     """Reads a checkpoint and compares it with the hash that it carries."""
+    arrays = _read_arrays(path)
     try:
-        arrays = read_arrays(path, maximum_bytes=MAXIMUM_BYTES)
         sha256 = _unpack(arrays.pop("sha256"))
         header = _unpack(arrays["header"])
         if header["format"] != FORMAT:
@@ -230,9 +225,16 @@ def _read(path: Path) -> Checkpoint:
             header["seconds"],
             _arrays(METRICS, arrays),
         )
-    except (ArchiveFault, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_whole(path, error) from error
     return Checkpoint(path, progress, _arrays(STATE, arrays))
+
+
+def _read_arrays(path: Path) -> "dict[str, np.ndarray]":
+    try:
+        return read_arrays(path, maximum_bytes=MAXIMUM_BYTES)
+    except (ArchiveFault, OSError) as error:
+        raise _not_whole(path, error) from error
 
 
 def _not_whole(path: Path, reason: object) -> RunError:
