@@ -23,10 +23,14 @@ def script_command(experiment: str, settings: Sequence[str], out: str) -> list[s
 
 
 def load_experiment(experiment: str, settings: Sequence[str]):
-    """Returns the names in an experiment's script, and its shipped config with `settings`."""
+    """Returns the names in an experiment's script, and its shipped config with `settings`.
+
+    As in a run, a precision that is left to the machine is settled.
+    """
     import runpy
 
     from epochlab.config import load_config
+    from epochlab.precision import settle_precision
     from epochlab.script_files import shipped_config
     from epochlab.session import ExperimentConfig
 
@@ -39,7 +43,8 @@ def load_experiment(experiment: str, settings: Sequence[str]):
         and issubclass(value, ExperimentConfig)
         and value is not ExperimentConfig
     )
-    return script, load_config(schema, shipped_config(path), settings).config
+    loaded, _ = settle_precision(load_config(schema, shipped_config(path), settings))
+    return script, loaded.config
 
 
 @contextmanager
