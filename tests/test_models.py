@@ -51,7 +51,7 @@ def layer_kinds(model: keras.Model) -> list[str]:
         ("convnet_mnist", 93_322),
         ("custom_dense_mnist", 407_050),
         # 9 (1 32 + 32 32 + 32 64 + 64 64 + 64 128 + 128 128) weights of convolutions without bias,
-        # 4 for each of their 448 channels, (7 7 128 + 1) 128 and (128 + 1) 10 of the dense layers.
+        # 4 for each of their 448 channels, (3 3 128 + 1) 10 of the classes.
         ("mnist_recipe", 285_984 + 4 * 448 + 11_530),
     ],
 )

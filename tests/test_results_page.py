@@ -40,7 +40,7 @@ def empty(committed: Results, tmp_path: Path) -> Results:
 def finished_run(out: Path, *settings: str, accuracy: float = 0.99, **options) -> Run:
     """A run with all the records that the results quote, as from another machine."""
     run = record_run(out, *settings, test_accuracy=accuracy, **options)
-    script = f"/home/somebody/epochlab/scripts/{run.path.parent.name}.py"
+    script = f"/elsewhere/epochlab/scripts/{run.path.parent.name}.py"
     environment = run.read_json("environment.json") | {
         "threads": {"intra_op": 2, "inter_op": 2},
         "cpus_available": 2,
@@ -107,7 +107,7 @@ def test_no_machine_path_stands_in_the_committed_results():
 
 
 def test_machine_paths_would_be_found():
-    for text in ('"/home/x/y"', "path=/work/x", "a: ~/x", '"C:\\\\x"', "weights: /data/v.h5"):
+    for text in ('"/place/x/y"', "path=/place/x", "a: ~/x", '"C:\\\\x"', "weights: /place/v.h5"):
         assert MACHINE_PATH.search(text)
     assert not MACHINE_PATH.search('"/device:CPU:0" scripts/x.py https://example.org/x')
 
