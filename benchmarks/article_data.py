@@ -1,13 +1,35 @@
-"""From an experiment's config to the options of `articles.py` that make it do as much."""
+"""Runs `articles.py` so that it does as much as an experiment's config asks for."""
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from timing import ROOT, measure_process
 
 from epochlab.data.directory import DirectoryConfig
 from epochlab.data.listing import list_images
 from epochlab.data.mnist import MnistConfig, load_mnist
+
+Figures = dict[str, Any]
+
+
+def measure_article(experiment: str, options: Sequence[str]) -> Figures:
+    """Runs the article's script and returns what it took and what came out."""
+    script = str(ROOT / "benchmarks" / "articles.py")
+    with tempfile.TemporaryDirectory() as out:
+        seconds, gigabytes = measure_process(
+            [sys.executable, script, experiment, *options, "--out", out],
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"MPLBACKEND": "Agg", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+        result = json.loads((Path(out) / "result.json").read_text())
+    return {"seconds": seconds, "gigabytes": gigabytes, **result}
 
 
 def article_options(config: Any, folder: Path) -> list[str]:
@@ -18,8 +40,8 @@ def article_options(config: Any, folder: Path) -> list[str]:
         folder: If that is limited to a part of the images, takes the same ones.
     """
     phases = getattr(config, "phases", None)
-    epochs = sum(phase.epochs for phase in phases) if phases else config.training.epochs
-    options = ["--epochs", str(epochs), "--batch-size", str(config.training.batch_size)]
+    epochs = [phase.epochs for phase in phases] if phases else [config.training.epochs]
+    options = ["--epochs", *map(str, epochs), "--batch-size", str(config.training.batch_size)]
     if isinstance(config.data, MnistConfig):
         return options + _mnist_options(config.data, folder)
     if config.training.steps_per_epoch is not None:

@@ -57,17 +57,25 @@ def cats_dogs_convnet(dropout: bool) -> list[Any]:
     return [*found, layers.Dense(512, activation="relu"), layers.Dense(1, activation="sigmoid")]
 
 
-def vgg16_and_head(weights: str | None) -> list[Any]:
-    """Returns VGG16's frozen layers, as one, and those that are trained on top."""
+def vgg16(weights: str | None) -> keras.Model:
+    """Returns VGG16's frozen layers.
+
+    Args:
+        weights: A weights file of VGG16 without its top; None: random ones.
+    """
     base = keras.applications.VGG16(
         include_top=False, weights=weights, input_shape=(*IMAGE_SIZE, 3)
     )
     base.trainable = False
+    return base
+
+
+def head(dropout: bool) -> list[Any]:
+    """Returns the layers that are trained on top of VGG16, with or without Dropout."""
     return [
-        base,
         layers.Flatten(),
         layers.Dense(256, activation="relu"),
-        layers.Dropout(0.5),
+        *([layers.Dropout(0.5)] if dropout else []),
         layers.Dense(1, activation="sigmoid"),
     ]
 
@@ -80,21 +88,47 @@ MNIST = {
 }
 
 
+# Those for photographs on VGG16: whether the head has Dropout, and its learning rate.
+ON_VGG16 = {
+    "cats_dogs_vgg16_features": (True, 2e-5),
+    "cats_dogs_bottleneck": (True, 1e-3),
+    "cats_dogs_vgg16_frozen": (False, 2e-5),
+    "cats_dogs_vgg16_finetune": (False, 2e-5),
+}
+FINE_TUNED_FROM, FINE_TUNING_RATE = "block5_conv1", 1e-5
+
+
 def build_for_photographs(experiment: str, weights: str | None) -> keras.Model:
     """Returns the compiled network of one of the experiments on photographs.
 
     Args:
         experiment: Its name.
-        weights: A weights file of VGG16 without its top, for the experiment that has one: frozen
-            inside the model, it is run again for each image of each epoch.
+        weights: A weights file of VGG16 without its top, for an experiment on it: frozen inside
+            the model, it is run again for each image of each epoch.
     """
     rate, parts = 1e-4, cats_dogs_convnet(dropout=experiment == "cats_dogs_augmented")
-    if experiment == "cats_dogs_vgg16_features":
-        rate, parts = 2e-5, vgg16_and_head(weights)
+    if experiment in ON_VGG16:
+        dropout, rate = ON_VGG16[experiment]
+        parts = [vgg16(weights), *head(dropout)]
     model = keras.Sequential([keras.Input((*IMAGE_SIZE, 3)), *parts])
+    compile_for_photographs(model, rate)
+    return model
+
+
+def compile_for_photographs(model: keras.Model, rate: float) -> None:
+    """Compiles a network for cats and dogs, in place."""
     model.compile(
         loss="binary_crossentropy",
         optimizer=keras.optimizers.RMSprop(learning_rate=rate),
         metrics=["accuracy"],
     )
-    return model
+
+
+def unfreeze(model: keras.Model) -> None:
+    """Has VGG16's last block learn, too, at a lower rate, in place."""
+    base = model.layers[0]
+    base.trainable = True
+    first = [layer.name for layer in base.layers].index(FINE_TUNED_FROM)
+    for layer in base.layers[:first]:
+        layer.trainable = False
+    compile_for_photographs(model, FINE_TUNING_RATE)

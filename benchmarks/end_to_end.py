@@ -27,9 +27,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from article_data import article_options, count_steps
+from article_data import Figures, article_options, count_steps, measure_article
 from timing import (
-    ROOT,
     describe_machine,
     load_experiment,
     measure_process,
@@ -57,8 +56,6 @@ COLUMNS = (
     "article, test accuracy",
 )
 
-Figures = dict[str, Any]
-
 
 def measure_epochlab(experiment: str, settings: Sequence[str]) -> Figures:
     """Runs the script from an empty cache and returns what it took and what came out."""
@@ -79,19 +76,6 @@ def measure_epochlab(experiment: str, settings: Sequence[str]) -> Figures:
         "parameters": metrics["parameters"]["total"],
         "steps": metrics["epochs"] * count_steps(config, images["train"]),
     }
-
-
-def measure_article(experiment: str, options: Sequence[str]) -> Figures:
-    """Runs the article's script and returns what it took and what came out."""
-    script = str(ROOT / "benchmarks" / "articles.py")
-    with tempfile.TemporaryDirectory() as out:
-        seconds, gigabytes = measure_process(
-            [sys.executable, script, experiment, *options, "--out", out],
-            stdout=subprocess.DEVNULL,
-            env=os.environ | {"MPLBACKEND": "Agg", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )
-        result = json.loads((Path(out) / "result.json").read_text())
-    return {"seconds": seconds, "gigabytes": gigabytes, **result}
 
 
 def measure_experiment(

@@ -2,6 +2,7 @@
 
     python benchmarks/results.py collect outputs/lenet_mnist/RUN ...   # takes small files over
     python benchmarks/results.py render                                # writes both pages
+    python benchmarks/results.py article NAME --weights FILE.h5        # the article's own code
 
 `make results` renders; `make results ARGS="RUN ..."` collects first. What the articles say of each
 experiment stands in `docs/results/experiments.yaml`.
@@ -11,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from result_articles import AS_ARTICLES, record_article
 from result_entries import RESULTS, ROOT, read_results
 from result_files import collect_runs
 from result_pages import render_page, render_readme
@@ -26,11 +28,20 @@ def main() -> None:
     collect = acts.add_parser("collect", help="take the small files of finished runs over")
     collect.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
     acts.add_parser("render", help="write docs/results.md and the tables of README.md")
+    article = acts.add_parser("article", help="run an article's own code on a base of yours")
+    article.add_argument("entry", choices=AS_ARTICLES)
+    article.add_argument("--weights", type=Path, required=True, metavar="FILE.h5", help="of VGG16")
+    article.add_argument("--data", type=Path, default=Path("data/cats_dogs"), metavar="DIR")
     arguments = parser.parse_args()
     try:
         if arguments.act == "collect":
             for folder in collect_runs(arguments.runs, read_results()):
                 print(folder.relative_to(ROOT))
+        elif arguments.act == "article":
+            entries = {entry.name: entry for entry in read_results().entries}
+            entry = entries[arguments.entry]
+            file = record_article(entry, arguments.weights, arguments.data, RESULTS)
+            print(file.relative_to(ROOT))
         else:
             render()
     except EpochlabError as error:

@@ -22,10 +22,15 @@ def script_command(experiment: str, settings: Sequence[str], out: str) -> list[s
     return command + [word for setting in settings for word in ("--set", setting)]
 
 
-def load_experiment(experiment: str, settings: Sequence[str]):
-    """Returns the names in an experiment's script, and its shipped config with `settings`.
+def load_experiment(experiment: str, settings: Sequence[str], config: Path | None = None):
+    """Returns the names in an experiment's script, and its config with `settings`.
 
     As in a run, a precision that is left to the machine is settled.
+
+    Args:
+        experiment: The name of the script.
+        settings: KEY=VALUE each.
+        config: The YAML file; None: the shipped one.
     """
     import runpy
 
@@ -43,7 +48,7 @@ def load_experiment(experiment: str, settings: Sequence[str]):
         and issubclass(value, ExperimentConfig)
         and value is not ExperimentConfig
     )
-    loaded, _ = settle_precision(load_config(schema, shipped_config(path), settings))
+    loaded, _ = settle_precision(load_config(schema, config or shipped_config(path), settings))
     return script, loaded.config
 
 

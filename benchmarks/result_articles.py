@@ -1,0 +1,49 @@
+"""What an article's own code gives on other weights than ImageNet's, for `docs/results.md`."""
+
+import shlex
+import tempfile
+from pathlib import Path
+
+from article_data import article_options, measure_article
+from result_entries import ROOT, Entry
+from timing import describe_machine, load_experiment
+
+from epochlab.errors import ConfigError
+from epochlab.files import format_json, make_folder, write_text
+
+# The articles' code runs VGG16 once over each photograph for these, in each epoch for the others.
+EXTRACTED = ("cats_dogs_vgg16_features", "cats_dogs_bottleneck")
+AS_ARTICLES = (*EXTRACTED, "cats_dogs_vgg16_frozen", "cats_dogs_vgg16_finetune")
+
+
+def record_article(entry: Entry, weights: Path, data: Path, folder: Path) -> Path:
+    """Runs the article's own code to its end and writes what came out.
+
+    Args:
+        entry: Of photographs on VGG16.
+        weights: A weights file of VGG16 without its top.
+        data: The prepared photographs.
+        folder: `docs/results/`.
+
+    Returns:
+        The file that was written, `ENTRY/article.json`.
+
+    Raises:
+        ConfigError: If there is no such code for the entry.
+    """
+    if entry.name not in AS_ARTICLES:
+        raise ConfigError(f"{entry.name}: expected one of {', '.join(AS_ARTICLES)}")
+    places = {"model.weights": weights.absolute(), "data.path": data.absolute()}
+    settings = [f"{key}={place}" for key, place in places.items()]
+    _, config = load_experiment(entry.script, settings, ROOT / entry.config)
+    with tempfile.TemporaryDirectory() as part:
+        options = article_options(config, Path(part))
+        if entry.name in EXTRACTED:
+            options.append("--extract")
+        figures = measure_article(entry.name, options)
+    command = ["python", "benchmarks/results.py", "article", entry.name, "--weights", weights.name]
+    record = {"command": shlex.join(command)} | figures | {"machine": describe_machine()}
+    make_folder(folder / entry.name)
+    file = folder / entry.name / "article.json"
+    write_text(file, format_json(record))
+    return file
