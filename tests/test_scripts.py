@@ -183,6 +183,7 @@ def test_resume_of_a_finished_run_does_nothing(run_script, digits, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     finished = run_script("mlp_mnist_relu", "--resume", str(run))
     assert "finished already" in finished.stdout
+    assert "--set training.epochs=N" in finished.stdout
     assert run_folder(finished, tmp_path) == run
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 

@@ -17,6 +17,7 @@ from epochlab.precision import settle_precision
 from epochlab.runs import Run, load_run
 from epochlab.script_files import shipped_config
 from epochlab.session import Config, PlanShown, Session, print_place
+from epochlab.session_records import find_extension_key
 from epochlab.training_config import TrainingSettings
 
 
@@ -58,7 +59,9 @@ def _start_session(
         and resumed.is_finished
         and (not arguments.set or loaded.config == load_config(schema, config_path).config)
     ):
-        print("this run is finished already; nothing is left to do")
+        key = find_extension_key(loaded.config.model_dump())
+        more = f"; for more epochs: --set {key}=N" if key else ""
+        print(f"this run is finished already; nothing is left to do{more}")
         print_place(resumed)
         return None
     out = arguments.out or Path("outputs")

@@ -133,7 +133,13 @@ def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chan
 
 
 def is_extension(change: Change, config: Mapping[str, Any]) -> bool:
-    """Returns whether `change` only adds epochs at the end.
+    """Returns whether `change` only adds epochs at the end."""
+    grows = isinstance(change.was, int) and change.now > change.was
+    return change.key == find_extension_key(config) and grows
+
+
+def find_extension_key(config: Mapping[str, Any]) -> str | None:
+    """Returns the key whose rise only adds epochs at the end; None: there is none.
 
     The learning rate must not depend on how many there are: with a cosine schedule the earlier
     epochs would have been others.
@@ -141,9 +147,8 @@ def is_extension(change: Change, config: Mapping[str, Any]) -> bool:
     phases = config.get("phases")
     place = f"phases.{len(phases) - 1}" if phases else "training"
     last = phases[-1] if phases else config.get("training", {})
-    constant = last.get("schedule") != "cosine"  # an experiment of a user's own may have none
-    grows = isinstance(change.was, int) and change.now > change.was
-    return change.key == f"{place}.epochs" and constant and grows
+    # An experiment of a user's own may have no schedule.
+    return None if last.get("schedule") == "cosine" else f"{place}.epochs"
 
 
 def list_accepted(run: Run) -> list[Change]:
