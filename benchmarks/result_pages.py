@@ -160,7 +160,9 @@ def _article_flow(entry: Entry, results: Results) -> str:
     found = read_record(results.folder / entry.name / "article.json")
     if not found:
         return "The article's own flow was not run with them yet."
+    cores = found["machine"]["cpus_available"]
     return (
         f"The article's own flow with the same weights: {100 * found['accuracy']:.2f} % test "
-        f"accuracy (`{found['command']}`, {found['seconds'] / 60:.1f} minutes)."
+        f"accuracy (`{found['command']}`, {found['seconds'] / 60:.1f} minutes on "
+        f"{cores} core{'s' if cores > 1 else ''}, {found['gigabytes']:.2f} GB)."
     )

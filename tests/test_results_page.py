@@ -169,12 +169,15 @@ def test_weights_other_than_imagenet_s_are_named_with_their_hash(empty: Results,
     run.write_json("backbone.json", {"weights": "/elsewhere/v.h5", "sha256": "e" * 64})
     (folder,) = collect_runs([run.path], empty)
     assert "weights: vgg16_edges_notop.h5" in (folder / "config.yaml").read_text()
-    flow = {"accuracy": 0.91, "command": "python benchmarks/articles.py", "seconds": 600}
+    flow = {"accuracy": 0.91, "command": "python benchmarks/results.py", "seconds": 600}
+    flow |= {"gigabytes": 1.5, "machine": {"cpus_available": 1}}
     page = render_page(read_results(empty.folder))
     assert "began with `vgg16_edges_notop.h5` (SHA-256 eeeeeeeeeeee...)" in page
     assert "91.00 %" not in page
     (folder.parent / "article.json").write_text(format_json(flow))
-    assert "with the same weights: 91.00 % test accuracy" in render_page(read_results(empty.folder))
+    page = render_page(read_results(empty.folder))
+    assert "with the same weights: 91.00 % test accuracy" in page
+    assert "10.0 minutes on 1 core, 1.50 GB" in page
 
 
 def refusal(path: Path, results: Results) -> str:
