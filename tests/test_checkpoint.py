@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from epochlab.checkpoint import (
-    Progress,
     keep_best,
     list_checkpoints,
     read_newest,
     restore_best,
     save_checkpoint,
 )
+from epochlab.checkpoint_file import Progress
 from epochlab.errors import DivergedError, RunError
 from epochlab.hashing import weights_sha256
 from epochlab.history import Epoch

@@ -102,7 +102,8 @@ ALLOWED = {
     "provenance": {"errors"},
     "precision": {"config", "environment", "process"},
     "training_state": {"errors"},
-    "checkpoint": {"array_archive", "errors", "files", "hashing", "history", "training_state"},
+    "checkpoint_file": {"array_archive", "errors", "files", "hashing", "history"},
+    "checkpoint": {"checkpoint_file", "errors", "files", "training_state"},
 }
 FRAME = {"experiment", "session", "resuming", "cli", "commands"}
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from epochlab.checkpoint import (
     Checkpoint,
-    Progress,
     drop_old_checkpoints,
     keep_best,
     save_checkpoint,
 )
+from epochlab.checkpoint_file import Progress
 from epochlab.devices import count_parts, parts
 from epochlab.errors import DIVERGED_REMEDY, DivergedError
 from epochlab.history import Epoch, find_best_epoch, should_stop

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from epochlab.checkpoint import Progress
+from epochlab.checkpoint_file import Progress
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.batches import augmented_examples
 from epochlab.data.images import ImageData

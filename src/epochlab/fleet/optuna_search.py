@@ -11,8 +11,9 @@ from typing import Any, Literal
 from epochlab.config.yaml_writer import format_value
 from epochlab.errors import EnvironmentFault
 from epochlab.fleet.ledger import TrialRecord
+from epochlab.fleet.points import Setting, round_within
 from epochlab.fleet.sweep_config import SweepConfig, is_range
-from epochlab.fleet.trials import Setting, Trial, TrialMaker, round_within
+from epochlab.fleet.trials import Trial, TrialMaker
 
 JOURNAL = "optuna.journal"
 STUDY = "sweep"

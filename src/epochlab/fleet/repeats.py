@@ -12,9 +12,10 @@ from epochlab.config.yaml_reader import parse_value
 from epochlab.errors import ConfigError, EpochlabError, RunError
 from epochlab.fleet.experiments import find_experiment, fingerprint_data
 from epochlab.fleet.ledger import OUTCOMES, Ledger
+from epochlab.fleet.points import Setting
 from epochlab.fleet.sweep_config import RESERVED, SweepConfig, check_seeds
 from epochlab.fleet.sweeps import Plan
-from epochlab.fleet.trials import Setting, TrialMaker, list_trials
+from epochlab.fleet.trials import TrialMaker, list_trials
 from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
 
 MOST_SEEDS = 10_000

@@ -14,16 +14,10 @@ from epochlab.fleet.experiments import Experiment, find_experiment
 from epochlab.fleet.ledger import FREE, LOG, OUTCOMES, Ledger, open_ledger
 from epochlab.fleet.local_engine import Engine, LocalEngine
 from epochlab.fleet.outcome_files import describe_outcome, write_outcome, write_trials
+from epochlab.fleet.points import list_corners, list_fixed, list_points
 from epochlab.fleet.searches import PlannedTrials, Search
 from epochlab.fleet.sweep_config import Sweep, SweepConfig
-from epochlab.fleet.trials import (
-    Trial,
-    TrialMaker,
-    list_corners,
-    list_fixed,
-    list_points,
-    list_trials,
-)
+from epochlab.fleet.trials import Trial, TrialMaker, list_trials
 from epochlab.run_lock import lock_run
 
 SHOWN_FAILURES = 5
