@@ -72,6 +72,12 @@ def test_a_loss_that_only_flutters_is_no_overfitting():
     assert find_overfitting(learning(losses, [0.9, 0.6, 0.62, 0.59, 0.61, 0.6, 0.62])) is None
 
 
+def test_a_network_that_has_stopped_learning_does_not_overfit():
+    losses = [0.742, 0.7, 0.694, 0.6932, 0.6931, 0.6931, 0.6931]
+    val_losses = [0.692, 0.6931, 0.6932, 0.6932, 0.6932, 0.6932, 0.6932]
+    assert find_overfitting(learning(losses, val_losses)) is None
+
+
 def test_two_bad_epochs_at_the_end_are_no_overfitting_yet():
     assert find_overfitting(learning([0.9, 0.5, 0.3, 0.2], [0.9, 0.5, 0.9, 0.95])) is None
 

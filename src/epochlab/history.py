@@ -15,6 +15,9 @@ from typing import Any
 
 from epochlab.errors import RunError
 
+# How far above its best the validation loss of an overfitting network lies at least, as a share.
+LEAST_RISE = 0.01
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -128,8 +131,8 @@ def find_overfitting(history: History) -> int | None:
 
     That is the first epoch after the best one from which on, to the end and for at least three
     epochs, the validation loss stays above the best by more than it usually changes from one
-    epoch to the next (the median), while the training loss ends below what it was in the best
-    epoch. None if there is no such epoch.
+    epoch to the next (the median) and by more than a hundredth, while the training loss ends below
+    what it was in the best epoch. None if there is no such epoch.
     """
     best = find_best_epoch(history)
     if best is None or not history[-1].loss < history[best - 1].loss:
@@ -138,7 +141,8 @@ def find_overfitting(history: History) -> int | None:
     changes = sorted(abs(after - before) for before, after in pairwise(losses))
     if not changes:
         return None
-    limit = losses[best - 1] + changes[len(changes) // 2]
+    lowest = losses[best - 1]
+    limit = lowest + max(changes[len(changes) // 2], LEAST_RISE * lowest)
     start = len(history)
     while start > best and losses[start - 1] > limit:
         start -= 1
