@@ -178,6 +178,27 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
 
 
 @pytest.mark.slow
+def test_a_run_whose_folder_is_taken_away_says_so(digits, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / "mlp_mnist_relu.py"), *small(digits, epochs=2000)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch    2/2000"):
+            break
+    (run,) = (tmp_path / "outputs" / "mlp_mnist_relu").iterdir()
+    run.rename(tmp_path / "moved")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "Traceback" not in stderr
+    assert "this folder was moved or removed while the run was at work; put it back" in stderr
+
+
+@pytest.mark.slow
 def test_resume_of_a_finished_run_does_nothing(run_script, digits, tmp_path):
     run = run_folder(run_script("mlp_mnist_relu", *small(digits, epochs=1)), tmp_path)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}

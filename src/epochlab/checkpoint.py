@@ -26,7 +26,7 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
     costs an older checkpoint.
 
     Args:
-        folder: Where the checkpoints of the run lie; it is made if need be.
+        folder: Where the checkpoints of the run lie; it is made if need be, in the run's folder.
         model: The compiled model in training.
         progress: How far it has come, at least one step.
 
@@ -36,8 +36,9 @@ def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> P
     Raises:
         DivergedError: If a weight is not finite: such a state is not worth keeping.
         EnvironmentFault: If there is no room for it, or the folder cannot be written.
+        FileNotFoundError: If the run's folder is not there any more.
     """
-    make_folder(folder)
+    make_folder(folder, parents=False)
     state = read_state(model)
     bad = first_not_finite(model, state)
     if bad is not None:

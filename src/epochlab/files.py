@@ -75,15 +75,22 @@ def remove_temporary(folder: Path) -> list[Path]:
     return left
 
 
-def make_folder(folder: Path) -> None:
-    """Makes `folder`, and those above it, unless they are there.
+def make_folder(folder: Path, *, parents: bool = True) -> None:
+    """Makes `folder` unless it is there.
+
+    Args:
+        folder: The folder.
+        parents: Whether those above it are made, too.
 
     Raises:
         EnvironmentFault: If that cannot be.
+        FileNotFoundError: If the folder above it is not there and is not to be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not parents:
+            raise
         raise EnvironmentFault(_cannot_write(folder, error)) from error
 
 

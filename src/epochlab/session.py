@@ -11,7 +11,7 @@ from pydantic import Field
 
 from epochlab.config import LoadedConfig, Section, describe_config, dump_config
 from epochlab.data_records import FILES, describe_data, format_hashes
-from epochlab.errors import EnvironmentFault, EpochlabError
+from epochlab.errors import EnvironmentFault, EpochlabError, RunError
 from epochlab.files import format_json
 from epochlab.resuming import begin_session
 from epochlab.run_lock import lock_run
@@ -153,6 +153,11 @@ class Session(Generic[Config]):
                 print(f"\ninterrupted{place}; go on with: {resume}", file=sys.stderr)
             elif isinstance(error, EnvironmentFault):
                 raise EnvironmentFault(f"{error}; then go on with: {resume}") from error
+            elif isinstance(error, FileNotFoundError) and not run.config_path.is_file():
+                raise RunError(
+                    f"{run.path}: this folder was moved or removed while the run was at work; put "
+                    f"it back, then go on with: {resume}"
+                ) from error
             raise
         finally:
             print_place(run)
