@@ -14,6 +14,7 @@ from PIL import Image
 from epochlab.config import dump_config, load_config
 from epochlab.files import format_json
 from epochlab.history import Epoch
+from epochlab.process import choose_kernels
 from epochlab.runs import Run, create_run
 from epochlab.script_files import shipped_config
 from epochlab.session import ExperimentConfig
@@ -30,6 +31,7 @@ MNIST_EXPERIMENTS = [
 # In the tests' own process too; the scripts set these by themselves.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+choose_kernels()
 
 
 def load_experiment(name: str, *overrides: str, config: Path | None = None) -> ExperimentConfig:
