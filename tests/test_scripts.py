@@ -139,6 +139,24 @@ def test_config_of_a_run_repeats_the_run(run_script, digits, tmp_path):
     assert fingerprint(first) == fingerprint(again)
 
 
+def start_script(
+    until: str, experiment: str, *arguments: str, folder: Path
+) -> subprocess.Popen[str]:
+    """Starts a script in `folder` and comes back once it prints a line that begins with `until`."""
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / f"{experiment}.py"), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(until):
+            break
+    return process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["mlp_mnist_relu", "custom_dense_mnist"])
 def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
@@ -148,17 +166,7 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
     arguments = small(data, epochs=12, batch_size=16)
     whole = run_folder(run_script(experiment, *arguments), tmp_path)
 
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / f"{experiment}.py"), *arguments, "--out", "cut"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch  3/12"):
-            break
+    process = start_script("epoch  3/12", experiment, *arguments, "--out", "cut", folder=tmp_path)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -177,17 +185,8 @@ def test_interrupted_run_says_how_to_go_on_and_ends_as_an_uninterrupted_one(
 
 @pytest.mark.slow
 def test_a_run_whose_folder_is_taken_away_says_so(digits, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "mlp_mnist_relu.py"), *small(digits, epochs=2000)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch    2/2000"):
-            break
+    arguments = small(digits, epochs=2000)
+    process = start_script("epoch    2/2000", "mlp_mnist_relu", *arguments, folder=tmp_path)
     (run,) = (tmp_path / "outputs" / "mlp_mnist_relu").iterdir()
     run.rename(tmp_path / "moved")
     _, stderr = process.communicate(timeout=60)
