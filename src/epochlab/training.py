@@ -16,6 +16,7 @@ from epochlab.data.batches import (
 from epochlab.data.images import ImageData
 from epochlab.devices import count_parts, split_training
 from epochlab.errors import ConfigError
+from epochlab.fused_normalization import fuse_normalization
 from epochlab.fused_updates import fuse_updates
 from epochlab.history import Epoch
 from epochlab.losses import build_loss
@@ -84,6 +85,7 @@ def compile_classifier(
     model.optimizer.build(model.trainable_variables)
     if not config.jit_compile:  # XLA fuses by itself
         fuse_updates(model.optimizer)
+        fuse_normalization(model)
     split_training(model)
 
 
