@@ -42,14 +42,14 @@ def article_options(config: Any, folder: Path) -> list[str]:
     phases = getattr(config, "phases", None)
     epochs = [phase.epochs for phase in phases] if phases else [config.training.epochs]
     options = ["--epochs", *map(str, epochs), "--batch-size", str(config.training.batch_size)]
+    if phases:
+        options += ["--weights", config.model.weights]
     if isinstance(config.data, MnistConfig):
         return options + _mnist_options(config.data, folder)
     if config.training.steps_per_epoch is not None:
         options += ["--steps", str(config.training.steps_per_epoch)]
     if config.data.augment is not None:
         options += ["--augment", config.data.augment.model_dump_json()]
-    if phases:
-        options += ["--weights", config.model.weights]
     return [*options, "--data", str(_photographs(config.data, folder))]
 
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
+from PIL import Image
 
-IMAGE_SIZE = (150, 150)
+IMAGE_SIZE, DIGIT_SIZE = (150, 150), (48, 48)
 
 
 def lenet() -> list[Any]:
@@ -54,17 +56,22 @@ def cats_dogs_convnet(dropout: bool) -> list[Any]:
     for filters in (32, 64, 128, 128):
         found += [layers.Conv2D(filters, 3, activation="relu"), layers.MaxPooling2D(2)]
     found += [layers.Flatten(), *([layers.Dropout(0.5)] if dropout else [])]
-    return [*found, layers.Dense(512, activation="relu"), layers.Dense(1, activation="sigmoid")]
+    return [
+        *found,
+        layers.Dense(512, activation="relu"),
+        layers.Dense(1, activation="sigmoid", dtype="float32"),
+    ]
 
 
-def vgg16(weights: str | None) -> keras.Model:
+def vgg16(weights: str | None, image_size: tuple[int, int] = IMAGE_SIZE) -> keras.Model:
     """Returns VGG16's frozen layers.
 
     Args:
         weights: A weights file of VGG16 without its top; None: random ones.
+        image_size: Height and width of the images, in pixels.
     """
     base = keras.applications.VGG16(
-        include_top=False, weights=weights, input_shape=(*IMAGE_SIZE, 3)
+        include_top=False, weights=weights, input_shape=(*image_size, 3)
     )
     base.trainable = False
     return base
@@ -76,8 +83,28 @@ def head(dropout: bool) -> list[Any]:
         layers.Flatten(),
         layers.Dense(256, activation="relu"),
         *([layers.Dropout(0.5)] if dropout else []),
-        layers.Dense(1, activation="sigmoid"),
+        layers.Dense(1, activation="sigmoid", dtype="float32"),
     ]
+
+
+def digits_on_vgg16(weights: str | None) -> list[Any]:
+    """Returns the layers of the network for digits of 48x48 in three colours."""
+    return [
+        vgg16(weights, DIGIT_SIZE),
+        layers.Flatten(),
+        layers.Dense(500, activation="relu"),
+        layers.Dense(500, activation="relu"),
+        layers.Dropout(0.5),
+        layers.Dense(10, activation="softmax", dtype="float32"),
+    ]
+
+
+def enlarge(digits: np.ndarray) -> np.ndarray:
+    """Returns grey digits `(count, 28, 28)` as `(count, 48, 48, 3)`, both uint8."""
+    large = (
+        Image.fromarray(digit).resize(DIGIT_SIZE, Image.Resampling.BILINEAR) for digit in digits
+    )
+    return np.stack([np.array(image.convert("RGB")) for image in large])
 
 
 # Layers, what pixels are divided by, optimizer.
@@ -85,6 +112,7 @@ MNIST = {
     "lenet_mnist": (lenet, 255, "adam"),
     "mlp_mnist_relu": (mlp, 256, "adam"),
     "convnet_mnist": (small_convnet, 255, "rmsprop"),
+    "vgg16_mnist": (digits_on_vgg16, 256, "adam"),
 }
 
 

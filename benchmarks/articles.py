@@ -25,6 +25,7 @@ from article_networks import (
     ON_VGG16,
     build_for_photographs,
     compile_for_photographs,
+    enlarge,
     head,
     unfreeze,
     vgg16,
@@ -42,13 +43,16 @@ def run_mnist(arguments: argparse.Namespace) -> None:
     with np.load(arguments.data or SHIPPED_MNIST) as file:
         arrays = {name: file[name][: arguments.limit] for name in file.files}
 
+    is_on_vgg16 = arguments.experiment == "vgg16_mnist"
     x_train, x_test = (
-        np.expand_dims(arrays[name], axis) / divisor for name in ("x_train", "x_test")
+        (enlarge(pixels) if is_on_vgg16 else np.expand_dims(pixels, axis)) / divisor
+        for pixels in (arrays["x_train"], arrays["x_test"])
     )
     y_train, y_test = (
         keras.utils.to_categorical(arrays[name], 10) for name in ("y_train", "y_test")
     )
-    model = keras.Sequential([keras.Input(x_train.shape[1:]), *build()])
+    layers = build(arguments.weights) if is_on_vgg16 else build()
+    model = keras.Sequential([keras.Input(x_train.shape[1:]), *layers])
     model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])
     history = model.fit(
         x_train,
@@ -218,12 +222,14 @@ def main() -> None:
     parser.add_argument("--data-format", default="channels_last", help="or channels_first (MNIST)")
     parser.add_argument("--augment", type=json.loads, default={}, help="as JSON (photographs)")
     parser.add_argument("--weights", help="of VGG16, where the experiment has one")
+    parser.add_argument("--precision", default="float32", help="or mixed_bfloat16")
     parser.add_argument("--extract", action="store_true", help="VGG16 runs once (photographs)")
     parser.add_argument("--data", type=Path, help="an .npz file (MNIST), or a prepared folder")
     parser.add_argument("--out", type=Path, default=Path(), help="takes curves and model")
     arguments = parser.parse_args()
     if arguments.extract and arguments.experiment not in ON_VGG16:
         parser.error(f"--extract: expected one of {', '.join(ON_VGG16)}")
+    keras.config.set_dtype_policy(arguments.precision)
     if arguments.experiment in MNIST:
         run_mnist(arguments)
     else:

@@ -32,6 +32,8 @@ def main() -> None:
     article.add_argument("entry", choices=AS_ARTICLES)
     article.add_argument("--weights", type=Path, required=True, metavar="FILE.h5", help="of VGG16")
     article.add_argument("--data", type=Path, default=Path("data/cats_dogs"), metavar="DIR")
+    article.add_argument("--epochs", type=int, nargs="+", default=[], help="of each phase")
+    article.add_argument("--precision", default="float32", help="or mixed_bfloat16")
     arguments = parser.parse_args()
     try:
         if arguments.act == "collect":
@@ -40,7 +42,14 @@ def main() -> None:
         elif arguments.act == "article":
             entries = {entry.name: entry for entry in read_results().entries}
             entry = entries[arguments.entry]
-            file = record_article(entry, arguments.weights, arguments.data, RESULTS)
+            file = record_article(
+                entry,
+                arguments.weights,
+                arguments.data,
+                RESULTS,
+                epochs=arguments.epochs,
+                precision=arguments.precision,
+            )
             print(file.relative_to(ROOT))
         else:
             render()

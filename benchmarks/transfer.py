@@ -163,33 +163,17 @@ def article_mnist(weights: str, images: int) -> None:
     training, validation and test are timed on the first `images` of them.
     """
     import keras
-    import numpy as np
-    from PIL import Image
+    from article_networks import DIGIT_SIZE, digits_on_vgg16, enlarge
 
     from epochlab.data.mnist import MnistConfig, load_mnist
 
     data = load_mnist(MnistConfig(path=None, limit=None, validation_fraction=0.3, augment=None))
-
-    def prepare(split) -> np.ndarray:
-        grey = (Image.fromarray(digit[..., 0]) for digit in split.images)
-        large = [image.resize((48, 48), Image.Resampling.BILINEAR) for image in grey]
-        return np.stack([np.array(image.convert("RGB")) for image in large]) / 256
-
     splits = [data.train, data.validation, data.test]
     started = time.perf_counter()
-    train, validation, test = (prepare(split) for split in splits)
+    train, validation, test = (enlarge(split.images[:][..., 0]) / 256 for split in splits)
     prepared = time.perf_counter() - started
     labels = [keras.utils.to_categorical(split.labels, 10) for split in splits]
-    backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(48, 48, 3))
-    backbone.load_weights(weights)
-    for layer in backbone.layers:
-        layer.trainable = False
-    flat = keras.layers.Flatten(name="flatten")(backbone.output)
-    hidden = keras.layers.Dense(500, activation="relu", name="fc1")(flat)
-    hidden = keras.layers.Dense(500, activation="relu", name="fc2")(hidden)
-    hidden = keras.layers.Dropout(0.5)(hidden)
-    outputs = keras.layers.Dense(10, activation="softmax", name="prediction")(hidden)
-    model = keras.Model(backbone.input, outputs)
+    model = keras.Sequential([keras.Input((*DIGIT_SIZE, 3)), *digits_on_vgg16(weights)])
     model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
     first = slice(0, images)
     model.fit(train[:256], labels[0][:256], batch_size=64, verbose=0)  # traces
