@@ -50,9 +50,9 @@ def layer_kinds(model: keras.Model) -> list[str]:
         ("lenet_mnist", 1_256_080),
         ("convnet_mnist", 93_322),
         ("custom_dense_mnist", 407_050),
-        # 9 (1 32 + 32 32 + 32 64 + 64 64 + 64 128 + 128 128) weights of convolutions without bias,
-        # 4 for each of their 448 channels, (3 3 128 + 1) 10 of the classes.
-        ("mnist_recipe", 285_984 + 4 * 448 + 11_530),
+        # 9 (1 32 + 32 64 + 64 128 + 128 128 + 128 192 + 192 192 + 192 192) weights of convolutions
+        # without bias, 4 for each of their 928 channels, (2 2 192 + 1) 10 of the classes.
+        ("mnist_recipe", 1_124_640 + 4 * 928 + 7_690),
     ],
 )
 def test_shipped_config_has_the_tabled_parameter_count(experiment: str, parameters: int):

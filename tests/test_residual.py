@@ -39,16 +39,17 @@ def test_small_network_has_the_parameters_that_are_counted_by_hand():
 
 def test_shipped_recipe_has_the_parameters_that_are_counted_by_hand():
     config = load_experiment("cats_dogs_recipe")
-    model = build_residual(config.model, (128, 128, 3), 2, config.seed)
+    model = build_residual(config.model, (*config.data.image_size, 3), 2, config.seed)
     convolutions = (
         25 * 3 * 32
         + 2 * 9 * 32 * 32
         + 9 * 32 * 64 + 9 * 64 * 64 + 32 * 64
         + 9 * 64 * 128 + 9 * 128 * 128 + 64 * 128
         + 9 * 128 * 256 + 9 * 256 * 256 + 128 * 256
+        + 9 * 256 * 256 + 9 * 256 * 256 + 256 * 256
     )  # fmt: skip
-    normalised = 32 + 2 * 32 + 3 * 64 + 3 * 128 + 3 * 256
-    assert model.count_params() == convolutions + 4 * normalised + 257 == 1_231_073
+    normalised = 32 + 2 * 32 + 3 * 64 + 3 * 128 + 6 * 256
+    assert model.count_params() == convolutions + 4 * normalised + 257 == 2_479_329
     assert model.output_shape == (None, 1)
 
 
@@ -107,7 +108,7 @@ def test_gradients_of_any_number_of_filters_can_be_had(filters):
     assert any(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("change", ["stem_stride=6", "strides=[1, 2, 2, 4]"])
+@pytest.mark.parametrize("change", ["stem_stride=6", "strides=[1, 2, 2, 2, 4]"])
 def test_a_stride_that_passes_over_pixels_is_refused(change):
     with pytest.raises(ConfigError, match="pixels between would never be seen"):
         load_experiment("cats_dogs_recipe", f"model.{change}")
@@ -122,7 +123,7 @@ def test_weights_depend_on_the_seed_and_on_nothing_else():
 
 @pytest.mark.parametrize("name", ["blocks", "strides"])
 def test_a_stage_too_few_is_refused(name):
-    with pytest.raises(ConfigError, match=rf"{name} has 1 entries, filters has 4"):
+    with pytest.raises(ConfigError, match=rf"{name} has 1 entries, filters has 5"):
         load_experiment("cats_dogs_recipe", f"model.{name}=[1]")
 
 

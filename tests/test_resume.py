@@ -116,7 +116,7 @@ def test_long_epochs_are_saved_now_and_then_to_the_same_bits(data, tmp_path, mon
 
 def train_recipe(data: ImageData, run: Run) -> str:
     """Trains a small network with all that a recipe may have for three epochs."""
-    small = ("model.filters=[2, 3, 4, 4]", "model.stem_filters=2", "training.batch_size=2")
+    small = ("model.filters=[2, 3, 4, 4, 4]", "model.stem_filters=2", "training.batch_size=2")
     config = load_experiment("cats_dogs_recipe", "training.epochs=3", *small)
     model = build_residual(config.model, data.image_shape, data.num_classes, 1)
     assert (config.training.schedule, config.training.label_smoothing) == ("cosine", 0.1)
