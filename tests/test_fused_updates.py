@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from epochlab.fused_updates import fuse_updates
+from epochlab.optimizers import AdamWConfig, build_optimizer
 
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
     "rmsprop": lambda: keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-3),
     "rmsprop with momentum": lambda: keras.optimizers.RMSprop(0.01, rho=0.8, momentum=0.7),
     "sgd": lambda: keras.optimizers.SGD(0.1),
@@ -45,6 +47,24 @@ def test_an_update_is_keras_own(name: str):
     build = OPTIMIZERS[name]
     for ours, theirs in zip(train(build(), fused=True), train(build(), fused=False), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-7)
+
+
+def test_weight_decay_leaves_biases_and_normalizations_alone():
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 3), keras.layers.BatchNormalization()]
+    )
+    model.set_weights([weights + 1 for weights in model.get_weights()])
+    rates = {"learning_rate": 0.1, "weight_decay": 0.5, "beta_1": 0.9, "beta_2": 0.9}
+    optimizer = build_optimizer(AdamWConfig(name="adamw", epsilon=1e-7, **rates))
+    optimizer.build(model.trainable_variables)
+    fuse_updates(optimizer)
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    optimizer.apply([keras.ops.zeros_like(variable) for variable in model.trainable_variables])
+    for variable, earlier in zip(model.trainable_variables, before, strict=True):
+        factor = 0.95 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable, earlier * factor, rtol=1e-6)
+    names = [variable.name for variable in model.trainable_variables]
+    assert names == ["kernel", "bias", "gamma", "beta"]
 
 
 def test_steps_repeat_to_the_bit():

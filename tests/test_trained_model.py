@@ -31,6 +31,7 @@ from epochlab.runs import Run, load_run
 from epochlab.session import ExperimentConfig
 from epochlab.trained_model import load_trained_model
 
+FIVE_STAGES = "model.filters=[2, 3, 4, 5, 6]"
 SHIPPED = [*CONFIGS.glob("*.yaml"), *(CONFIGS / "recipes").glob("*.yaml")]
 
 
@@ -149,8 +150,11 @@ def test_a_convnet_of_before_padding_and_batch_norm_is_found():
         ("custom_dense_mnist", ["training.precision=mixed_bfloat16"]),
         (
             "mnist_recipe",
-            ["model.filters=[2, 2, 3, 3, 4, 4, 4]", "model.padding=same"]
-            + ["training.precision=mixed_bfloat16"],
+            [
+                "model.filters=[2, 2, 3, 3, 4, 4, 4]",
+                "model.padding=same",
+                "training.precision=mixed_bfloat16",
+            ],
         ),
     ],
 )
@@ -167,9 +171,9 @@ def test_model_predicts_as_the_saved_one_to_the_bit(experiment, settings, tmp_pa
         ("cats_dogs_augmented", ["model.dense_units=[7]"]),
         (
             "cats_dogs_recipe",
-            ["model.filters=[2, 3, 4, 5, 5]", "model.stem_pooling=true", "training.precision=float32"],
+            [FIVE_STAGES, "model.stem_pooling=true", "training.precision=float32"],
         ),
-        ("cats_dogs_recipe", ["model.filters=[2, 3, 4, 5, 5]", "training.precision=mixed_bfloat16"]),
+        ("cats_dogs_recipe", [FIVE_STAGES, "training.precision=mixed_bfloat16"]),
     ],
 )
 def test_photographs_model_predicts_as_the_saved_one_to_the_bit(name, settings, tmp_path: Path):

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 else:
     keras = lazy_import("keras")
 
+# Variables that weight decay leaves alone, by what Keras's layers call them.
+NOT_DECAYED = ["bias", "gamma", "beta"]
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -20,6 +23,21 @@ class AdamConfig(Section):
 
     name: Literal["adam"]
     learning_rate: PositiveFloat
+    beta_1: Share
+    beta_2: Share
+    epsilon: PositiveFloat
+
+
+class AdamWConfig(Section):
+    """Adam whose weights also shrink in each step (Loshchilov and Hutter, arXiv:1711.05101).
+
+    A step takes `learning_rate * weight_decay` of each weight away, whatever its gradient. Biases
+    and the factors and offsets of normalizations are left alone.
+    """
+
+    name: Literal["adamw"]
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
     beta_1: Share
     beta_2: Share
     epsilon: PositiveFloat
@@ -49,13 +67,15 @@ class SGDConfig(Section):
 
 
 OptimizerConfig = Annotated[
-    AdamConfig | RMSpropConfig | SGDConfig,
+    AdamConfig | AdamWConfig | RMSpropConfig | SGDConfig,
     Field(discriminator="name"),
 ]
 
 
 def build_optimizer(
-    config: AdamConfig | RMSpropConfig | SGDConfig, *, cosine_steps: int | None = None
+    config: AdamConfig | AdamWConfig | RMSpropConfig | SGDConfig,
+    *,
+    cosine_steps: int | None = None,
 ) -> "keras.optimizers.Optimizer":
     """Returns the Keras optimizer that `config` describes.
 
@@ -72,6 +92,10 @@ def build_optimizer(
     match config:
         case AdamConfig():
             return keras.optimizers.Adam(**settings)
+        case AdamWConfig():
+            optimizer = keras.optimizers.AdamW(**settings)
+            optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+            return optimizer
         case RMSpropConfig():
             return keras.optimizers.RMSprop(**settings)
         case SGDConfig():
