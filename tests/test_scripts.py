@@ -52,7 +52,7 @@ def run_folder(finished: subprocess.CompletedProcess[str], base: Path) -> Path:
 @pytest.fixture
 def wide_digits(tmp_path: Path) -> Path:
     """Images that are large enough for every network."""
-    return make_digits(tmp_path / "wide.npz", train=300, test=70, side=20)
+    return make_digits(tmp_path / "wide.npz", train=300, test=70, side=28)
 
 
 @pytest.mark.slow
