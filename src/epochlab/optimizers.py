@@ -73,9 +73,7 @@ OptimizerConfig = Annotated[
 
 
 def build_optimizer(
-    config: AdamConfig | AdamWConfig | RMSpropConfig | SGDConfig,
-    *,
-    cosine_steps: int | None = None,
+    config: OptimizerConfig, *, cosine_steps: int | None = None
 ) -> "keras.optimizers.Optimizer":
     """Returns the Keras optimizer that `config` describes.
 
