@@ -1,8 +1,8 @@
-"""Cats against dogs from scratch: a small residual network on 2,000 augmented photographs."""
+"""Cats against dogs from scratch: a small Xception on 2,000 augmented photographs."""
 
 from epochlab.data.directory import DirectoryConfig, load_directory
 from epochlab.experiment import run_experiment
-from epochlab.models.residual import ResidualConfig, build_residual
+from epochlab.models.small_xception import SmallXceptionConfig, build_small_xception
 from epochlab.process import prepare_tensorflow
 from epochlab.results import finish_run
 from epochlab.session import ExperimentConfig, Session
@@ -14,7 +14,7 @@ class CatsDogsRecipe(ExperimentConfig):
     """What `configs/recipes/cats_dogs_recipe.yaml` holds."""
 
     data: DirectoryConfig
-    model: ResidualConfig
+    model: SmallXceptionConfig
     training: TrainingConfig
 
 
@@ -23,7 +23,7 @@ def train(session: Session[CatsDogsRecipe]) -> None:
     config = session.config
     prepare_tensorflow(config.training, config.seed)
     data = load_directory(config.data)
-    model = build_residual(config.model, data.image_shape, data.num_classes, config.seed)
+    model = build_small_xception(config.model, data.image_shape, data.num_classes, config.seed)
     with session.open_run(data, model, config.training) as run:
         compile_classifier(model, data, config.training)
         history = fit(

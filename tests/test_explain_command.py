@@ -23,7 +23,7 @@ from epochlab.evaluation import evaluate, format_predictions
 from epochlab.explain.subjects import Row, choose_rows, safe_name
 from epochlab.hashing import weights_sha256
 from epochlab.models.lenet import LeNetConfig, build_lenet
-from epochlab.models.residual import ResidualConfig, build_residual
+from epochlab.models.small_xception import SmallXceptionConfig, build_small_xception
 
 Answer = tuple[int, str, str]
 layers = keras.layers
@@ -178,18 +178,18 @@ def test_everything_that_fits_is_drawn_and_said(run: Path, call):
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
-def test_a_residual_network_is_explained(call, tmp_path: Path):
-    config = ResidualConfig(
-        scaling="unit", stem_filters=4, stem_kernel_size=3, stem_stride=1, stem_pooling=False,
-        filters=(4, 6), blocks=(1, 1), strides=(1, 2), dropout=0.3, activation="relu",
+def test_a_small_xception_is_explained(call, tmp_path: Path):
+    config = SmallXceptionConfig(
+        scaling="unit", stem_filters=4, stem_kernel_size=3, stem_stride=1, filters=(4, 6),
+        dropout=0.3, activation="relu",
     )  # fmt: skip
-    model = build_residual(config, (12, 12, 1), 4, 1)
+    model = build_small_xception(config, (12, 12, 1), 4, 1)
     network = config.model_dump(mode="json")
-    run = make_digit_run(tmp_path, "residual", model, network=network)
+    run = make_digit_run(tmp_path, "small_xception", model, network=network)
     code, out, err = call(run, "--image", "7")
     assert code == 0, err
     names = {path.name for path in (run / "explain").rglob("*.png")}
-    assert {"filters-stem_conv.png", "filters-stage2_block1_1_conv.png", "overview.png"} <= names
+    assert {"filters-stem_conv.png", "filters-block2_1_conv.png", "overview.png"} <= names
     assert any(name.startswith("gradcam-") for name in names)
     assert "complete within" in out
 

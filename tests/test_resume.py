@@ -20,7 +20,7 @@ from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.errors import RunError
 from epochlab.hashing import weights_sha256
 from epochlab.models.mlp import build_mlp
-from epochlab.models.residual import build_residual
+from epochlab.models.small_xception import build_small_xception
 from epochlab.run_lock import LOCK, lock_run
 from epochlab.runs import Run, create_run
 from epochlab.session_records import describe_session
@@ -118,7 +118,7 @@ def train_recipe(data: ImageData, run: Run) -> str:
     """Trains a small network with all that a recipe may have for three epochs."""
     small = ("model.filters=[2, 3, 4, 4, 4]", "model.stem_filters=2", "training.batch_size=2")
     config = load_experiment("cats_dogs_recipe", "training.epochs=3", *small)
-    model = build_residual(config.model, data.image_shape, data.num_classes, 1)
+    model = build_small_xception(config.model, data.image_shape, data.num_classes, 1)
     assert (config.training.schedule, config.training.label_smoothing) == ("cosine", 0.1)
     compile_classifier(model, data, config.training)
     fit(model, data, config.training, run, seed=1, augment=config.data.augment)

@@ -137,9 +137,13 @@ def _feature_maps(places: Sequence[Place]) -> tuple[Place, ...]:
 
 
 def _filter_places(places: Sequence[Place]) -> tuple[Place, ...]:
-    """Returns the first convolution of each size of maps, the first few."""
+    """Returns the first convolution of each size of maps, the first few.
+
+    One of 1x1 only mixes what is there, on a shortcut for example; it will do if all are such.
+    """
+    convolutions = [place for place in places if place.kind == "convolution" and place.has_maps]
+    wide = [place for place in convolutions if max(place.layer.kernel_size) > 1]
     first: dict[tuple[int, int], Place] = {}
-    for place in places:
-        if place.kind == "convolution" and place.has_maps:
-            first.setdefault(place.map_shape[:2], place)
+    for place in wide or convolutions:
+        first.setdefault(place.map_shape[:2], place)
     return tuple(first.values())[:MOST_FILTER_LAYERS]

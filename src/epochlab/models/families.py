@@ -13,7 +13,7 @@ from epochlab.models.convnet import ConvNetConfig, build_convnet
 from epochlab.models.custom_dense import CustomDenseConfig, build_custom_dense
 from epochlab.models.lenet import LeNetConfig, build_lenet
 from epochlab.models.mlp import MLPConfig, build_mlp
-from epochlab.models.residual import ResidualConfig, build_residual
+from epochlab.models.small_xception import SmallXceptionConfig, build_small_xception
 from epochlab.models.transfer import TransferConfig, build_transfer_network
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ FAMILIES = (
     Family(LeNetConfig, build_lenet),
     Family(MLPConfig, build_mlp),
     Family(ConvNetConfig, build_convnet, {"padding": "valid", "batch_norm": False}),
-    Family(ResidualConfig, build_residual),
+    Family(SmallXceptionConfig, build_small_xception),
     Family(CustomDenseConfig, build_custom_dense),
     Family(TransferConfig, build_transfer_network),
 )

@@ -79,6 +79,28 @@ def convolution(
     )
 
 
+def separable_convolution(
+    name: str, filters: int, kernel_size: int, *, seed: int
+) -> "keras.layers.Layer":
+    """Returns a padded convolution of each channel alone, then a 1x1 one over all channels.
+
+    Both have Glorot-uniform kernels and neither a bias, as before a batch normalization.
+    """
+    depthwise, pointwise = (
+        keras.initializers.GlorotUniform(seed=layer_seed(seed, f"{name}/{part}"))
+        for part in ("depthwise", "pointwise")
+    )
+    return keras.layers.SeparableConv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=depthwise,
+        pointwise_initializer=pointwise,
+        name=name,
+    )
+
+
 def batch_normalization(name: str) -> "keras.layers.Layer":
     """Returns a layer that normalises each channel over the batch (arXiv:1502.03167)."""
     return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)
