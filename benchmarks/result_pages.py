@@ -157,7 +157,9 @@ def _note_of_count(runs: Sequence[RecordedRun]) -> list[str]:
 
 def _article_flow(entry: Entry, results: Results) -> str:
     """Returns what the article's own code gives with the same weights, if that was measured."""
-    found = read_record(results.folder / entry.name / "article.json")
+    # A recipe has no article: it is put beside that of the experiment whose script it runs.
+    name = entry.script if entry.is_recipe else entry.name
+    found = read_record(results.folder / name / "article.json")
     if not found:
         return "The article's own flow was not run with them yet."
     cores = found["machine"]["cpus_available"]
