@@ -10,8 +10,6 @@ from epochlab.compare import read_figures
 from epochlab.recorded_runs import RecordedRun
 
 NOT_RUN = "not run yet"
-# Marks a figure whose runs were not kept.
-EARLIER = "†"
 
 Cell = Callable[[Entry, Sequence[RecordedRun]], str]
 
@@ -37,13 +35,6 @@ def describe_accuracy(runs: Sequence[RecordedRun]) -> str:
     return f"{statistics.fmean(values):.2f}{spread} % (n = {len(values)})"
 
 
-def describe_ours(entry: Entry, runs: Sequence[RecordedRun]) -> str:
-    """Returns the accuracy of the runs; without any, what was noted of earlier ones, marked."""
-    if not runs and entry.earlier:
-        return f"{entry.earlier} {EARLIER}"
-    return describe_accuracy(runs)
-
-
 def name_base(entry: Entry, runs: Sequence[RecordedRun]) -> str:
     """Returns whose weights a pretrained network began with, "" for ImageNet's and for none."""
     models = [run.config["model"] for run in runs] or [{}]
@@ -55,10 +46,9 @@ def _network(entry: Entry, runs: Sequence[RecordedRun]) -> str:
     return entry.network + (" (weights not ImageNet's)" if name_base(entry, runs) else "")
 
 
-def _parameters(entry: Entry, runs: Sequence[RecordedRun]) -> str:
+def _parameters(runs: Sequence[RecordedRun]) -> str:
     counted = [run.metrics["parameters"]["total"] for run in runs if run.metrics]
-    count = counted[0] if counted else entry.parameters
-    return "" if count is None else f"{count:,}"
+    return f"{counted[0]:,}" if counted else ""
 
 
 def _span(values: Sequence[float], form: str) -> str:
@@ -109,7 +99,7 @@ def _name(entry: Entry, _runs: Sequence[RecordedRun]) -> str:
 PAGE_COLUMNS: dict[str, Cell] = {
     "experiment": _name,
     "published": lambda entry, _: entry.published,
-    "ours, test accuracy": describe_ours,
+    "ours, test accuracy": lambda _, runs: describe_accuracy(runs),
     "epochs": lambda _, runs: _span([len(run.history) for run in runs], "{}"),
     "minutes": lambda _, runs: _span([*map(train_minutes, runs)], "{:.1f}"),
     "whole": lambda _, runs: _span(_whole_minutes(runs), "{:.1f}"),
@@ -120,15 +110,13 @@ PAGE_COLUMNS: dict[str, Cell] = {
 README_COLUMNS: dict[str, Cell] = {
     "experiment": lambda entry, _: f"[`{entry.name}`](docs/results.md#{entry.name})",
     "network": _network,
-    "parameters": _parameters,
+    "parameters": lambda _, runs: _parameters(runs),
     "published": lambda entry, _: entry.published,
-    "ours": describe_ours,
+    "ours": lambda _, runs: describe_accuracy(runs),
     "minutes": _longest_minutes,
     "GB": lambda _, runs: _span(_gigabytes(runs), "{:.2f}"),
 }
-README_RECIPE_COLUMNS = {
-    name: cell for name, cell in README_COLUMNS.items() if name not in ("parameters", "published")
-}
+README_RECIPE_COLUMNS = {name: cell for name, cell in README_COLUMNS.items() if name != "published"}
 RUN_COLUMNS: dict[str, Callable[[RecordedRun], str]] = {
     "seed": lambda run: f"[{run.seed}](results/{run.run.path.parent.name}/{run.run.path.name})",
     "test accuracy": lambda run: f"{run.metrics['test']['accuracy']:.4f}" if run.metrics else "",

@@ -35,8 +35,6 @@ class Entry:
         published: The article's number in words, "" for a recipe of our own.
         published_accuracy: The same as a number, 0..1, if there is one.
         published_on: `test` or `validation`: what it was measured on.
-        parameters: Parameters of the network, until a run says so.
-        earlier: Test accuracy, in words, of runs whose files were not kept, until there are others.
         look_for: What the curves are to show.
         checks: How that is computed; see `result_checks.py`.
         is_recipe: Whether it goes further than the articles.
@@ -51,8 +49,6 @@ class Entry:
     published: str = ""
     published_accuracy: float | None = None
     published_on: str = "test"
-    parameters: int | None = None
-    earlier: str = ""
     look_for: str = ""
     checks: Sequence[Mapping[str, Any]] = ()
     is_recipe: bool = False

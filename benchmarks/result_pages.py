@@ -9,7 +9,7 @@ from result_columns import (
     README_COLUMNS,
     README_RECIPE_COLUMNS,
     RUN_COLUMNS,
-    describe_ours,
+    describe_accuracy,
     draw_table,
     name_base,
     train_minutes,
@@ -38,7 +38,7 @@ are those of the epochs, validation and checkpoints included (`train_seconds`); 
 start, feature pass, scoring and pictures, from the script's start to its last file, where that is
 known. GB is the peak memory of the whole process, TensorFlow included, in runs that recorded it.
 Threads are those within an operation, one per core unless a run was given fewer: on another
-number of them the last digits may differ. A figure with † is of runs whose files were not kept.
+number of them the last digits may differ.
 """
 
 
@@ -110,7 +110,7 @@ def _describe_entry(entry: Entry, results: Results) -> str:
 def _sentence(entry: Entry, runs: Sequence[RecordedRun]) -> str:
     first = f"{entry.network[0].upper()}{entry.network[1:]}."
     published = f" Published: {entry.published}." if entry.published else ""
-    return f"{first}{published} Ours: {describe_ours(entry, runs)}."
+    return f"{first}{published} Ours: {describe_accuracy(runs)}."
 
 
 def _notes(entry: Entry, results: Results) -> list[str]:
