@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,8 +82,17 @@ def signalling(data: ImageData, read_number: int, number: signal.Signals) -> Ima
     return replace(data, train=Split(stored, data.train.labels, data.train.names))
 
 
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request) -> Iterator[signal.Signals]:
+    """A signal that stops training, also where these tests run under `nohup`, which ignores one."""
+    before = signal.getsignal(request.param)
+    if before == signal.SIG_IGN:
+        signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_within_an_epoch_saves_the_step_and_the_rest_gives_the_same_bits(
     data, tmp_path, capsys, number
 ):
