@@ -9,6 +9,7 @@ from conftest import load_experiment
 
 from epochlab.errors import ConfigError
 from epochlab.explain.layers import find_last_convolution, list_places
+from epochlab.explain.plans import Request, make_plan
 from epochlab.models.small_xception import SmallXceptionConfig, build_small_xception
 
 SMALL = SmallXceptionConfig(
@@ -126,8 +127,20 @@ def test_weights_depend_on_the_seed_and_on_nothing_else():
     assert not np.array_equal(first[0], other[0])
     depthwise, pointwise = small(filters=(4, 4)).get_layer("block1_1_conv").get_weights()
     assert not np.array_equal(depthwise.ravel()[:16], pointwise.ravel())
+    # Not even up to their scales, as numbers of one seed would be.
+    assert not np.array_equal(np.sign(depthwise).ravel()[:16], np.sign(pointwise).ravel())
 
 
 def test_grad_cam_looks_at_the_end_of_the_last_block():
     places = [place for place in list_places(small()) if place.has_maps]
     assert find_last_convolution(places).name == "end_activation"
+
+
+def test_filters_of_a_1x1_convolution_are_shown_only_where_all_are_such():
+    request = Request()
+    places = make_plan(request, list_places(small()), "abcd").filter_places
+    assert [place.name for place in places] == ["stem_conv", "block2_1_conv"]
+    narrow = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Conv2D(2, 1, name="first"), keras.layers.Conv2D(2, 1)]
+    )
+    assert make_plan(request, list_places(narrow), "ab").filter_places[0].name == "first"

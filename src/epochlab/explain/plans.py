@@ -114,10 +114,9 @@ def _wants_cam(methods: Sequence[str]) -> bool:
 
 
 def _possible_methods(places: Sequence[Place], asked: Place | None) -> list[MethodName]:
-    has_convolution = any(place.kind == "convolution" and place.has_maps for place in places)
     possible: set[str] = set(FREE_METHODS)
     if asked is None:
-        if has_convolution:
+        if _convolutions(places):
             possible |= {"gradcam", "gradcam++", "filters"}
         if find_feature_maps(places):
             possible.add("activations")
@@ -136,12 +135,16 @@ def _feature_maps(places: Sequence[Place]) -> tuple[Place, ...]:
     return tuple(find_feature_maps(places))
 
 
+def _convolutions(places: Sequence[Place]) -> list[Place]:
+    return [place for place in places if place.kind == "convolution" and place.has_maps]
+
+
 def _filter_places(places: Sequence[Place]) -> tuple[Place, ...]:
     """Returns the first convolution of each size of maps, the first few.
 
     One of 1x1 only mixes what is there, on a shortcut for example; it will do if all are such.
     """
-    convolutions = [place for place in places if place.kind == "convolution" and place.has_maps]
+    convolutions = _convolutions(places)
     wide = [place for place in convolutions if max(place.layer.kernel_size) > 1]
     first: dict[tuple[int, int], Place] = {}
     for place in wide or convolutions:

@@ -80,16 +80,10 @@ def build_small_xception(
     """
     pixels = keras.Input(tuple(image_shape), name="pixels")
     outputs = scaling_layer(config.scaling)(pixels)
-    outputs = convolution(
-        "stem_conv",
-        config.stem_filters,
-        config.stem_kernel_size,
-        activation="linear",
-        padding="same",
-        seed=seed,
-        stride=config.stem_stride,
-        use_bias=False,
-    )(outputs)
+    stem = _unbiased_convolution(
+        "stem_conv", config.stem_filters, config.stem_kernel_size, config.stem_stride, seed
+    )
+    outputs = stem(outputs)
     for block, filters in enumerate(config.filters, 1):
         outputs = _block(outputs, f"block{block}", filters, config.activation, seed)
     outputs = _activated(outputs, "end", config.activation)
@@ -117,15 +111,7 @@ def _block(
     shortcut_pooling = keras.layers.AveragePooling2D(
         2, padding="same", name=f"{name}_shortcut_pool"
     )
-    shortcut = convolution(
-        f"{name}_shortcut_conv",
-        filters,
-        1,
-        activation="linear",
-        padding="same",
-        seed=seed,
-        use_bias=False,
-    )
+    shortcut = _unbiased_convolution(f"{name}_shortcut_conv", filters, 1, 1, seed)
     summed = keras.layers.Add(name=f"{name}_sum")
     return summed([pooling(outputs), shortcut(shortcut_pooling(inputs))])
 
@@ -136,3 +122,18 @@ def _activated(
     """Normalises over the batch, then applies the activation."""
     outputs = batch_normalization(f"{name}_norm")(inputs)
     return keras.layers.Activation(activation, name=f"{name}_activation")(outputs)
+
+
+def _unbiased_convolution(
+    name: str, filters: int, kernel_size: int, stride: int, seed: int
+) -> "keras.layers.Layer":
+    return convolution(
+        name,
+        filters,
+        kernel_size,
+        activation="linear",
+        padding="same",
+        seed=seed,
+        stride=stride,
+        use_bias=False,
+    )
