@@ -97,9 +97,13 @@ def wait_until(page: "Page", expression: str, value: object = None) -> None:
     pytest.fail(f"never true: {expression}")
 
 
-def kept_hash(page: "Page", part: str) -> str:
-    """The address, once it holds `part`."""
-    wait_until(page, "part => location.hash.includes(part)", part)
+def kept_hash(page: "Page", ticked: list[str]) -> str:
+    """The address, once `ticked` are the runs that it holds: it is written a little later."""
+    wait_until(
+        page,
+        "ticked => String(new URLSearchParams(location.hash.slice(1)).getAll('tick')) === ticked",
+        ",".join(ticked),
+    )
     return page.evaluate("location.hash")
 
 
@@ -218,7 +222,7 @@ def test_a_view_is_kept_in_the_address(page, browser, outputs):
     page.locator("[title=val_loss] button").click()
     page.get_by_role("button", name="Clear").click()
     tick(page, "20261102T100000Z-seed1")
-    address = kept_hash(page, "tick=lenet%2F20261102T100000Z-seed1")
+    address = kept_hash(page, ["lenet/20261102T100000Z-seed1"])
     for other in open_watched(browser, outputs / "report.html", width=1280):
         other.evaluate("address => { location.hash = address; }", address)
         wait_until(other, "document.querySelectorAll('#legend li').length === 1")
