@@ -15,7 +15,8 @@ from epochlab.compare import compare_runs
 from epochlab.comparison_files import write_comparison
 from epochlab.comparison_text import describe_comparison
 from epochlab.errors import RunError
-from epochlab.recorded_runs import find_runs, read_run
+from epochlab.recorded_runs import read_run
+from epochlab.run_search import find_runs
 
 SLOW_RATE = "training.optimizer.learning_rate=0.0001"
 RECORDS = ("config.yaml", "environment.json", "data.json", "sessions.json", "metrics.json")
@@ -93,6 +94,18 @@ def test_other_code_is_noted_in_words(tmp_path):
         f"not all by the same code: 1 as lenet_mnist/{one.path.name}, "
         f"1 as lenet_mnist/{other.path.name}"
     ]
+
+
+def test_scripts_of_one_commit_are_no_other_code(tmp_path):
+    one, other = record_run(tmp_path), record_run(tmp_path, experiment="convnet_mnist")
+    environment = other.path / "environment.json"
+    records = json.loads(environment.read_text()) | {"code_sha256": "e"}
+    environment.write_text(json.dumps(records))
+    assert compare(one, other).notes == []
+    for git in ({"commit": "d" * 40, "dirty": False}, {"commit": "c" * 40, "dirty": True}, None):
+        environment.write_text(json.dumps(records | {"git": git}))
+        (note,) = compare(one, other).notes
+        assert note.startswith("not all by the same code: ")
 
 
 def test_a_repetition_counts_once(tmp_path):
@@ -229,7 +242,10 @@ def test_command_compares_experiments_by_their_newest_finished_run(tmp_path):
     assert finished.returncode == 0, finished.stderr
     with (tmp_path / "here" / "runs.csv").open(newline="") as opened:
         assert [row["run"] for row in csv.DictReader(opened)] == [f"lenet_mnist/{newest.path.name}"]
-    assert all(len(line) <= 80 for line in finished.stdout.splitlines())
+    lines = finished.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    told = lines.index("only the newest of 2 runs of lenet_mnist; all of them:")
+    assert lines[told + 1] == "epochlab compare outputs/lenet_mnist"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,16 @@ ALLOWED = {
     "recorded_runs": {"config", "errors", "history", "run_lock", "runs", "session_records"},
     "significance": set(),
     "labels": {"config"},
-    "compare": {"config", "errors", "labels", "recorded_runs", "session_records"},
+    "run_search": {"errors", "recorded_runs", "runs"},
+    "comparison_notes": {"errors", "recorded_runs"},
+    "compare": {
+        "comparison_notes",
+        "config",
+        "errors",
+        "labels",
+        "recorded_runs",
+        "session_records",
+    },
     "comparison_text": {"compare", "significance"},
     "comparison_files": {
         "compare",
@@ -65,6 +74,7 @@ ALLOWED = {
         "history",
         "labels",
         "recorded_runs",
+        "run_search",
     },
     "fleet": {
         "compare",
@@ -81,6 +91,7 @@ ALLOWED = {
         "labels",
         "recorded_runs",
         "run_lock",
+        "run_search",
         "runs",
         "script_files",
         "session_records",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from epochlab.comparison_notes import identify_data, list_notes
 from epochlab.config import list_settings
 from epochlab.errors import ConfigError, RunError
 from epochlab.labels import format_setting, shorten_keys
@@ -14,12 +15,6 @@ from epochlab.session_records import FREE
 # What is no part of what was tried: where things lie, and what only changes the bits.
 INCIDENTAL = FREE | {"experiment", "seed", "training.threads"}
 DATA = "data"
-# What makes figures less comparable, by its name in environment.json, and how a note says it.
-SAME = {
-    "versions": "with the same versions",
-    "cpu": "on the same CPU",
-    "code_sha256": "by the same code",
-}
 HIGHER_IS_BETTER = {
     "test.accuracy": True,
     "val_accuracy": True,
@@ -94,7 +89,7 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
         Group(_name(label, group), differing, group, group[0].is_finished)
         for (label, differing), group in zip(labels, members, strict=True)
     ]
-    return Comparison(groups, repeated, _list_notes(runs))
+    return Comparison(groups, repeated, list_notes(runs))
 
 
 def read_figures(run: RecordedRun) -> dict[str, float | None]:
@@ -139,15 +134,7 @@ def _settings(run: RecordedRun) -> dict[str, Any]:
     """Returns what was tried: the settings by dotted key, and which data it was."""
     settings = list_settings(run.config)
     kept = {key: value for key, value in settings.items() if key not in INCIDENTAL}
-    return kept | {DATA: _data(run)}
-
-
-def _data(run: RecordedRun) -> str:
-    """Returns the beginning of the data's SHA-256."""
-    try:
-        return str(run.run.read_json("data.json")["sha256"])[:8]
-    except (RunError, KeyError):
-        return "unknown"
+    return kept | {DATA: identify_data(run)}
 
 
 def _identity(run: RecordedRun, settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -209,28 +196,3 @@ def _name(label: str, runs: Sequence[RecordedRun]) -> str:
     if not runs[0].is_finished:
         return f"{label} (seed {runs[0].seed}, unfinished)"
     return f"{label} (n = {len(runs)})" if len(runs) > 1 else label
-
-
-def _list_notes(runs: Sequence[RecordedRun]) -> list[str]:
-    notes = [f"{run.name}: {note}" for run in runs for note in run.notes]
-    tested: dict[str, list[str]] = {}
-    for run in runs:
-        tested.setdefault(_data(run), []).append(run.name)
-    if len(tested) > 1:
-        notes.append(
-            f"not all on the same data, so figures mean different things: {_sizes(tested)}"
-        )
-    for what, same in SAME.items():
-        values: dict[str, list[str]] = {}
-        for run in runs:
-            try:
-                values.setdefault(repr(run.run.environment.get(what)), []).append(run.name)
-            except RunError:
-                continue
-        if len(values) > 1:
-            notes.append(f"not all {same}: {_sizes(values)}")
-    return notes
-
-
-def _sizes(values: Mapping[str, Sequence[str]]) -> str:
-    return ", ".join(f"{len(names)} as {names[0]}" for names in values.values())

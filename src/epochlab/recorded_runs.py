@@ -1,9 +1,6 @@
-"""Runs as they lie in their folders: found by what a person types, read without TensorFlow."""
+"""Runs as they lie in their folders, read without TensorFlow."""
 
-import contextlib
-import difflib
-import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,85 +100,6 @@ def read_run(path: Path) -> RecordedRun:
         notes += [problem] if problem else []
     metrics = _read_metrics(run, notes) if run.is_finished else None
     return RecordedRun(run, config, history, metrics, _state(run, metrics, notes), notes)
-
-
-def find_runs(given: Sequence[str], outputs: Path) -> list[RecordedRun]:
-    """Returns the runs that a person means, each once, in the order given.
-
-    Args:
-        given: Each a run folder, a folder that has runs somewhere below it, a glob of those, or the
-            name of an experiment, which means its newest finished run in `outputs`.
-        outputs: Folder of all experiments' runs.
-
-    Raises:
-        RunError: If one of `given` means no run, or a run's config cannot be read.
-    """
-    found: dict[Path, RecordedRun] = {}
-    for text in given:
-        for path in _paths(text, outputs):
-            found.setdefault(path.resolve(), read_run(path))
-    return list(found.values())
-
-
-def list_run_folders(folder: Path) -> list[Path]:
-    """Returns the run folders at or below `folder`, in the order of their paths."""
-    if (folder / "config.yaml").is_file():
-        return [folder]
-    return list(_walk(folder))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    try:
-        children = sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:
-        return
-    for child in children:
-        # A hidden folder is a run that is just being made.
-        if child.name.startswith(".") or child.is_symlink():
-            continue
-        if (child / "config.yaml").is_file():
-            yield child
-        else:
-            yield from _walk(child)
-
-
-def _paths(text: str, outputs: Path) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        folders = list_run_folders(path)
-        if not folders:
-            raise RunError(
-                f"{text}: neither a run folder nor a folder with runs in it: there is no "
-                "config.yaml; give what a script printed after 'run:'"
-            )
-        return folders
-    if glob.has_magic(text):
-        matches = [Path(match) for match in sorted(glob.glob(text)) if Path(match).is_dir()]
-        folders = [folder for match in matches for folder in list_run_folders(match)]
-        if not folders:
-            raise RunError(f"{text}: matches no run folder; quote it, or look with ls")
-        return folders
-    experiment = outputs / text
-    if path.name == text and experiment.is_dir():
-        finished = [folder for folder in list_run_folders(experiment) if Run(folder).is_finished]
-        if not finished:
-            raise RunError(
-                f"{text}: no run in {experiment} is finished; go on with one: epochlab resume RUN"
-            )
-        return [max(finished, key=lambda folder: folder.name)]
-    raise RunError(
-        f"{text}: no such folder, and no experiment in {outputs}{_suggest(text, outputs)}"
-    )
-
-
-def _suggest(text: str, outputs: Path) -> str:
-    names: list[str] = []
-    with contextlib.suppress(OSError):
-        names = sorted(child.name for child in outputs.iterdir() if child.is_dir())
-    close = difflib.get_close_matches(text, names, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; it has {', '.join(names)}" if names else "; give a folder, or train one first"
 
 
 def _read_metrics(run: Run, notes: list[str]) -> Mapping[str, Any] | None:

@@ -46,7 +46,7 @@ def compare(
     from epochlab.comparison_files import write_comparison
     from epochlab.comparison_text import describe_comparison
     from epochlab.files import check_writable
-    from epochlab.recorded_runs import find_runs
+    from epochlab.run_search import find_runs, list_passed_over
 
     check_metric(metric)
     found = find_runs(runs, outputs)
@@ -54,5 +54,9 @@ def compare(
     out = out or outputs / "comparisons" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     check_writable(out)
     print(describe_comparison(comparison, metric))
+    if counts := list_passed_over(runs, outputs):
+        words = ", ".join(f"{count} runs of {name}" for name, count in counts.items())
+        print(f"only the newest of {words}; all of them:")
+        print("epochlab compare", *[outputs / name if name in counts else name for name in runs])
     for path in write_comparison(out, comparison, metric):
         print(path)

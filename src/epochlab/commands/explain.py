@@ -106,7 +106,7 @@ def explain(
     sheet.
     """
     from epochlab.explain.plans import Request
-    from epochlab.recorded_runs import find_runs
+    from epochlab.run_search import find_runs
 
     request = Request(
         _check_methods(methods or [], grid),  # pyright: ignore[reportArgumentType]

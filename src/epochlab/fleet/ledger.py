@@ -15,7 +15,8 @@ from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import ConfigError, RunError
 from epochlab.files import format_json, make_folder, write_text
 from epochlab.fleet.trials import Trial
-from epochlab.recorded_runs import list_run_folders, read_run
+from epochlab.recorded_runs import read_run
+from epochlab.run_search import list_run_folders
 from epochlab.runs import Run
 from epochlab.session_records import Change
 

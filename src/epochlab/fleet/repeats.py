@@ -16,7 +16,8 @@ from epochlab.fleet.points import Setting
 from epochlab.fleet.sweep_config import RESERVED, SweepConfig, check_seeds
 from epochlab.fleet.sweeps import Plan
 from epochlab.fleet.trials import TrialMaker, list_trials
-from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
+from epochlab.recorded_runs import RecordedRun, read_run
+from epochlab.run_search import list_run_folders
 
 MOST_SEEDS = 10_000
 

@@ -14,8 +14,9 @@ from typing import Any
 from epochlab.compare import compare_runs, read_figures
 from epochlab.config import list_settings
 from epochlab.errors import RunError
-from epochlab.recorded_runs import RecordedRun, list_run_folders, read_run
+from epochlab.recorded_runs import RecordedRun, read_run
 from epochlab.report.record_files import check_records
+from epochlab.run_search import list_run_folders
 
 # What commands write beside the runs: `compare`, `sweep` and `repeat`, `explain --grid`.
 WRITTEN = ("comparisons", "comparison", "explanations")
