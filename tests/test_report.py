@@ -247,6 +247,7 @@ def test_folders_that_are_no_runs_are_named_but_hidden_ones_and_what_commands_wr
     (repeats / "trials" / "001-01234567").mkdir()  # its run is one that was there already
     (repeats / "trials" / "001-01234567" / "trial.json").touch()
     (tmp_path / "explanations" / "20261101T100000Z").mkdir(parents=True)
+    (tmp_path / "check-data" / "birds").mkdir(parents=True)
     (tmp_path / "lenet" / "stray").mkdir()
     (tmp_path / "notes" / "deep").mkdir(parents=True)
     (tmp_path / "comparisons" / "20261101T100000Z").mkdir(parents=True)

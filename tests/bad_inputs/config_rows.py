@@ -58,11 +58,25 @@ file(
 )
 setting(1, "misspelt key of --set", "training.optimizer.learing_rate=1e-3", DID_YOU_MEAN)
 setting(1, "misspelt section of --set", "trainin.epochs=3", "did you mean training?")
+setting(
+    1,
+    "misspelt key of a phase",
+    "phases.0.epocs=3",
+    "error: --set phases.0.epocs: unknown key; did you mean phases.0.epochs?",
+    experiment="cats_dogs_vgg16_features",
+)
 file(1, "misspelt section in the file", changed(("model:", "modle:")), "did you mean model?")
 setting(1, "key like no other", "model.zzz=3", "the keys here are", "kernel_size")
 
 setting(2, "epochs under model", "model.epochs=3", "belongs to training")
 setting(2, "filters under training", "training.filters=[1, 2]", "belongs to model")
+setting(
+    2,
+    "epochs of a phase under training",
+    "training.epochs=3",
+    "unknown key; it belongs to phases.0",
+    experiment="cats_dogs_vgg16_features",
+)
 file(2, "seed under data", changed(("  limit:", "  seed: 3\n  limit:")), "belongs to the top level")
 
 SIZE = "training.batch_size"

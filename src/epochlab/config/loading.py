@@ -161,6 +161,9 @@ def _list_problems(
     for found in errors:
         if found["type"] == "missing" and _is_misspelt(found["loc"], unknown):
             continue
+        # Of a list, pydantic counts only the entries that are right; each wrong one is told of.
+        if found["type"] == "too_short" and len(found["input"]) >= found["ctx"]["min_length"]:
+            continue
         path = clean_path(found["loc"], source.values, found["type"])
         reason = explain(found, path, schema, source.values)
         if found["type"] == "union_tag_invalid":

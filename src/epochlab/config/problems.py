@@ -80,7 +80,8 @@ def explain(error: Mapping[str, Any], path: KeyPath, schema: Schema, values: Any
         )
     if kind in LENGTHS:
         words, bound = LENGTHS[kind]
-        return f"expected {words} {context[bound]} entries, got {context['actual_length']}"
+        entries = "entry" if context[bound] == 1 else "entries"
+        return f"expected {words} {context[bound]} {entries}, got {context['actual_length']}"
     expected = EXPECTED.get(kind)
     if expected is None:
         return f"{error['msg']}, got {format_value(given)}"

@@ -49,11 +49,15 @@ def find_choices(schema: Schema, values: Any, path: KeyPath) -> list[Any]:
 
 
 def known_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields every key of the schema with the dotted section that it belongs to."""
+    """Yields every key of the schema with the dotted section that it belongs to.
+
+    Of a list of sections that is the first, `phases.0`.
+    """
     for name, field in schema.model_fields.items():
         yield name, prefix
+        step = f"{name}.0" if _is_list(field.annotation) else name
         for section in section_types(field.annotation):
-            yield from known_keys(section, f"{prefix}.{name}" if prefix else name)
+            yield from known_keys(section, f"{prefix}.{step}" if prefix else step)
 
 
 def union_members(annotation: Any) -> Iterator[Any]:
@@ -75,6 +79,11 @@ def section_types(annotation: Any) -> Iterator[Schema]:
     for part in union_members(annotation):
         if _is_section(part):
             yield part
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return _is_list(get_args(annotation)[0]) if origin is Annotated else origin in (tuple, list)
 
 
 def _is_section(annotation: Any) -> bool:

@@ -18,8 +18,9 @@ from epochlab.recorded_runs import RecordedRun, read_run
 from epochlab.report.record_files import check_records
 from epochlab.run_search import list_run_folders
 
-# What commands write beside the runs: `compare`, `sweep` and `repeat`, `explain --grid`.
-WRITTEN = ("comparisons", "comparison", "explanations")
+# What commands write beside the runs: `compare`, `sweep` and `repeat`, `explain --grid`,
+# `check-data`.
+WRITTEN = ("comparisons", "comparison", "explanations", "check-data")
 # A trial's folder has it even where the run lies elsewhere, or was never made.
 TRIAL = "trial.json"
 
