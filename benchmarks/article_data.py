@@ -32,17 +32,23 @@ def measure_article(experiment: str, options: Sequence[str]) -> Figures:
     return {"seconds": seconds, "gigabytes": gigabytes, **result}
 
 
-def article_options(config: Any, folder: Path) -> list[str]:
+def list_epochs(config: Any) -> list[int]:
+    """Returns the epochs of each phase."""
+    phases = getattr(config, "phases", None)
+    return [phase.epochs for phase in phases] if phases else [config.training.epochs]
+
+
+def article_options(config: Any, folder: Path, epochs: Sequence[int] = ()) -> list[str]:
     """Returns the options for the article's side of an experiment.
 
     Args:
         config: The whole config of Epochlab's side.
         folder: If that is limited to a part of the images, takes the same ones.
+        epochs: Of each phase, if not the config's.
     """
-    phases = getattr(config, "phases", None)
-    epochs = [phase.epochs for phase in phases] if phases else [config.training.epochs]
+    epochs = epochs or list_epochs(config)
     options = ["--epochs", *map(str, epochs), "--batch-size", str(config.training.batch_size)]
-    if phases:
+    if hasattr(config, "phases"):
         options += ["--weights", config.model.weights]
     if isinstance(config.data, MnistConfig):
         return options + _mnist_options(config.data, folder)

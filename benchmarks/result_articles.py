@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from article_data import article_options, measure_article
+from article_data import article_options, list_epochs, measure_article
 from result_entries import ROOT, Entry
 from timing import describe_machine, load_experiment
 
@@ -34,7 +34,7 @@ def record_article(
         weights: A weights file of VGG16 without its top.
         data: The prepared photographs.
         folder: `docs/results/`.
-        epochs: Of each phase, if not the entry's.
+        epochs: Of each phase, if fewer than the entry's.
         precision: Keras's dtype policy.
 
     Returns:
@@ -49,18 +49,28 @@ def record_article(
     if entry.name != ON_DIGITS:
         settings.append(f"data.path={data.absolute()}")
     _, config = load_experiment(entry.script, settings, ROOT / entry.config)
-    changed = ["--epochs", *map(str, epochs)] if epochs else []
-    if precision != "float32":
-        changed += ["--precision", precision]
+    whole = list_epochs(config)
+    if epochs and len(epochs) != len(whole):
+        raise ConfigError(
+            f"--epochs: expected one number for each phase, as in {shlex.join(map(str, whole))}, "
+            f"got {len(epochs)}"
+        )
+    changed = ["--precision", precision] if precision != "float32" else []
     with tempfile.TemporaryDirectory() as part:
-        # Of an option that is given twice, the last one counts.
-        options = [*article_options(config, Path(part)), *changed]
+        options = [*article_options(config, Path(part), epochs), *changed]
         if entry.name in EXTRACTED:
             options.append("--extract")
         figures = measure_article(entry.name, options)
     command = ["python", "benchmarks/results.py", "article", entry.name, "--weights", weights.name]
-    command += changed
-    record = {"command": shlex.join(command)} | figures | {"machine": describe_machine()}
+    if epochs:
+        command += ["--epochs", *map(str, epochs)]
+    record = {
+        "command": shlex.join([*command, *changed]),
+        "epochs": list(epochs or whole),
+        "epochs_of_article": whole,
+        **figures,
+        "machine": describe_machine(),
+    }
     make_folder(folder / entry.name)
     file = folder / entry.name / "article.json"
     write_text(file, format_json(record))

@@ -163,8 +163,10 @@ def _article_flow(entry: Entry, results: Results) -> str:
     if not found:
         return "The article's own flow was not run with them yet."
     cores = found["machine"]["cpus_available"]
+    done, whole = (" + ".join(map(str, found[which])) for which in ("epochs", "epochs_of_article"))
+    shortened = f" and only {done} of its {whole} epochs" if done != whole else ""
     return (
-        f"The article's own flow with the same weights: {100 * found['accuracy']:.2f} % test "
-        f"accuracy (`{found['command']}`, {found['seconds'] / 60:.1f} minutes on "
+        f"The article's own flow with the same weights{shortened}: {100 * found['accuracy']:.2f} % "
+        f"test accuracy (`{found['command']}`, {found['seconds'] / 60:.1f} minutes on "
         f"{cores} core{'s' if cores > 1 else ''}, {found['gigabytes']:.2f} GB)."
     )

@@ -170,6 +170,7 @@ def test_weights_other_than_imagenet_s_are_named_with_their_hash(empty: Results,
     assert "weights: vgg16_edges_notop.h5" in (folder / "config.yaml").read_text()
     flow = {"accuracy": 0.91, "command": "python benchmarks/results.py", "seconds": 600}
     flow |= {"gigabytes": 1.5, "machine": {"cpus_available": 1}}
+    flow |= {"epochs": [10], "epochs_of_article": [10]}
     page = render_page(read_results(empty.folder))
     assert "began with `vgg16_edges_notop.h5` (SHA-256 eeeeeeeeeeee...)" in page
     assert "91.00 %" not in page
@@ -177,6 +178,10 @@ def test_weights_other_than_imagenet_s_are_named_with_their_hash(empty: Results,
     page = render_page(read_results(empty.folder))
     assert "with the same weights: 91.00 % test accuracy" in page
     assert "10.0 minutes on 1 core, 1.50 GB" in page
+    flow |= {"epochs": [3, 4], "epochs_of_article": [10, 20]}
+    (folder.parent / "article.json").write_text(format_json(flow))
+    page = render_page(read_results(empty.folder))
+    assert "the same weights and only 3 + 4 of its 10 + 20 epochs: 91.00 %" in page
 
 
 def refusal(path: Path, results: Results) -> str:
