@@ -34,7 +34,7 @@ else:
 
 # In inches.
 _SIDE, _GAP, _BELOW, _TITLE, _HEAD_LINE = 1.8, 0.2, 0.42, 0.5, 0.16
-LETTERS = 28
+LETTERS = 22
 
 
 @dataclass(frozen=True, eq=False)
