@@ -213,7 +213,7 @@ def test_other_weights_are_refused_on_resume(run_script, photographs, tmp_path):
     ("change", "words"),
     [
         ("model.output_layer=block5_pol", ["block5_pool"]),
-        ("phases.0.trainable={from: block5_conv9}", ["phases[0].trainable", "block5_conv3"]),
+        ("phases.0.trainable={from: block5_conv9}", ["phases.0.trainable", "block5_conv3"]),
         ("phases.0.trainable=[]", ["phases.0.trainable", "head"]),
         ("phases=[]", ["phases"]),
         ("data.image_size=[20, 20]", ["32"]),

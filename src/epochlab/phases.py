@@ -220,6 +220,6 @@ def _check_phases(parts: TransferModel, phases: Sequence[PhaseConfig]) -> None:
         try:
             last_frozen_layer(parts, phase.trainable)
         except ConfigError as error:
-            problems.append(f"phases[{position}].{error}")
+            problems.append(f"phases.{position}.{error}")
     if problems:
         raise ConfigError("\n".join(problems))
