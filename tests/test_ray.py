@@ -92,7 +92,7 @@ def test_what_answers_and_is_no_cluster_is_named(monkeypatch):
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EnvironmentFault, match=r"pip install epochlab\[ray\]"):
+    with pytest.raises(EnvironmentFault, match=r"pip install 'epochlab\[ray\]'"):
         connect(None, 1)
 
 

@@ -38,7 +38,7 @@ def exit_codes() -> Iterator[None]:
             raise
         fail(
             f"the package {error.name} is missing; install Epochlab with all that it needs: "
-            "make setup, or pip install epochlab",
+            "make setup, or the pip lines of README.md",
             EnvironmentFault.exit_code,
         )
     except OSError as error:

@@ -142,7 +142,7 @@ def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentP
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change one setting, as in training.epochs=1; may be repeated",
+        help="change one setting, as in data.limit=2000; may be repeated",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
     parser.add_argument(
@@ -152,7 +152,7 @@ def _make_parser(script: Path, train: Callable[..., None]) -> argparse.ArgumentP
         "--resume",
         type=Path,
         metavar="RUN",
-        help="go on with a run that was cut off, or with more epochs: --set training.epochs=N",
+        help="go on with a run that was cut off, or, with --set, for more epochs",
     )
     parser.add_argument(
         "--allow-changes",

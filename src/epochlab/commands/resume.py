@@ -21,7 +21,9 @@ def resume(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="change a setting, as training.epochs=40; repeats"
+            "--set",
+            metavar="KEY=VALUE",
+            help="change a setting, as training.epochs=40; may be repeated",
         ),
     ] = None,
     allow_changes: Annotated[
@@ -33,7 +35,7 @@ def resume(
     """Go on with a run where it was cut off, to the result of a run without the break.
 
     The same as running its script with --resume RUN. A finished run is extended with, for
-    example, --set training.epochs=40.
+    example, --set training.epochs=40, or phases.0.epochs where there are phases.
     """
     from epochlab.runs import load_run
     from epochlab.script_files import find_script

@@ -67,7 +67,7 @@ class OptunaSearch:
             import optuna
         except ImportError as error:
             raise EnvironmentFault(
-                f"search: optuna: Optuna is not installed ({error}); pip install epochlab[optuna]"
+                f"search: optuna: Optuna is not installed ({error}); pip install 'epochlab[optuna]'"
             ) from error
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend

@@ -34,7 +34,7 @@ def connect(address: str | None, cpus: int) -> Any:
         import ray
     except ImportError as error:
         raise EnvironmentFault(
-            f"--engine ray: Ray is not installed ({error}); pip install epochlab[ray]"
+            f"--engine ray: Ray is not installed ({error}); pip install 'epochlab[ray]'"
         ) from error
     if address is not None and address != "auto":
         check_address(address)
