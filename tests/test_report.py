@@ -461,3 +461,27 @@ def test_the_command_refuses_folders_without_runs(tmp_path):
         assert finished.returncode == 4
         assert said in finished.stderr
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["pages", "."])
+def test_the_command_refuses_a_folder_as_its_page_before_anything_is_read(
+    tmp_path, monkeypatch, out
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pages").mkdir()
+    finished = epochlab("report", "no such outputs", "--out", out)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        f"error: {out}: is a folder; expected the name of an HTML file to write; give it with "
+        f"--out, for example --out {Path(out, 'report.html')}\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
+
+
+def test_the_command_does_not_replace_what_is_no_regular_file(tmp_path):
+    make_run(tmp_path, "a")
+    os.mkfifo(tmp_path / "pipe")
+    finished = epochlab("report", tmp_path, "--out", tmp_path / "pipe")
+    assert finished.returncode == 2
+    assert "pipe: is no regular file; expected the name of an HTML file" in finished.stderr
+    assert (tmp_path / "pipe").is_fifo()

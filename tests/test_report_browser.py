@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from test_report import HOSTILE, draw_picture, make_run
 
+import epochlab.report
 from epochlab.report.outputs import read_outputs
 from epochlab.report.page import write_page
 
@@ -144,6 +145,27 @@ def test_the_filter_takes_words_and_comparisons(page):
         )
 
 
+def test_the_filter_finds_settings_wherever_an_experiment_has_them(browser, tmp_path):
+    for name, rate, planned in (("a", 0.001, 20), ("b", 0.01, 5)):
+        optimizer = {"name": "adam", "learning_rate": rate}
+        make_run(tmp_path, name, settings={"training": {"epochs": planned, "optimizer": optimizer}})
+    phase = {"epochs": 12, "optimizer": {"name": "adam", "learning_rate": 0.001}}
+    settings = {"training": {"keep": "last"}, "phases": [phase]}
+    make_run(tmp_path, "c", experiment="vgg16", epochs=12, settings=settings)
+    write_page(tmp_path / "report.html", read_outputs(tmp_path), "none")
+    for page in open_watched(browser, tmp_path / "report.html", width=1280):
+        for text, names in (
+            ("learning_rate=0.001", {"a", "c"}),
+            ("learning_rate!=0.001", {"b"}),
+            ("epochs>=10", {"c"}),  # those done, whatever settings have that name
+            ("epochs=3", {"a", "b"}),
+            ("training.epochs>=10", {"a"}),
+            ("phases.0.epochs>=10", {"c"}),
+        ):
+            page.get_by_label("Filter runs").fill(text)
+            assert set(column(page, "run")) == names, text
+
+
 def test_an_experiment_has_only_its_own_columns(page):
     page.get_by_label("Experiment").select_option("lenet")
     labels = page.locator("#table thead th").all_inner_texts()
@@ -183,6 +205,22 @@ def test_metric_and_scale_can_be_changed(page):
     logarithmic = page.locator("#chart .axes text").all_text_contents()
     assert len({tuple(before), tuple(linear), tuple(logarithmic)}) == 3
     assert "0.5" in logarithmic and "1" in logarithmic
+
+
+def test_more_values_than_a_call_has_arguments_get_a_scale(browser):
+    program = Path(epochlab.report.__path__[0], "scales.js").read_text()
+    page = browser.new_page()
+    found = page.evaluate(
+        f"""() => {{
+            {program}
+            const values = Array.from({{ length: 200000 }}, (_, i) => 0.1 + i / 250000);
+            const {{ at, ticks }} = makeScale(values, false, 300);
+            return {{ ends: [at(values[0]), at(values.at(-1))].map(Math.round), ticks }};
+        }}"""
+    )
+    page.close()
+    # An axis of 300 pixels leaves 1/27 of its length free at either end.
+    assert found == {"ends": [289, 11], "ticks": [0.2, 0.4, 0.6, 0.8]}
 
 
 def test_a_run_opens_with_its_pictures_and_the_keyboard_closes_it(page):

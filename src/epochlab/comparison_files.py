@@ -77,7 +77,10 @@ def _shared_phases(groups: Sequence[Group]) -> Sequence[int]:
 
 def _provenance(groups: Sequence[Group]) -> dict[str, str]:
     """Returns what each run's own pictures say of it, by the label of its line."""
-    legend = {group.label: [_describe_run(run) for run in group.runs] for group in groups}
+    legend: dict[str, list[dict[str, str]]] = {}
+    for group in groups:
+        # Unfinished runs of one config and seed have the same label.
+        legend.setdefault(group.label, []).extend(_describe_run(run) for run in group.runs)
     return {"comparison": json.dumps(legend, ensure_ascii=True)}
 
 

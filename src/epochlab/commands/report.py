@@ -45,16 +45,34 @@ def report(
     from epochlab.report.outputs import read_outputs
     from epochlab.report.page import write_page
 
+    path = out or outputs / "report.html"
+    _check_page(path)
     found = read_outputs(outputs, experiment or ())
     if not found.runs and not found.left_out:
         raise RunError(f"{outputs}: has no run in it; train one first, or give another folder")
-    path = out or outputs / "report.html"
     written = write_page(path, found, pictures, track=_show_progress)
     print(describe_left_out(found), end="", file=sys.stderr)
     count = len(found.runs)
     size = path.stat().st_size / 1e6
     print(f"{count:,} run{'s' if count != 1 else ''}, {size:.1f} MB, {written}")
     print(path)
+
+
+def _check_page(path: Path) -> None:
+    """Refuses what cannot become an HTML file before the runs are read, which may take long.
+
+    Raises:
+        ConfigError: If a folder, a pipe or a device has that name.
+    """
+    from epochlab.errors import ConfigError
+
+    if path.exists() and not path.is_file():
+        is_folder = path.is_dir()
+        raise ConfigError(
+            f"{path}: is {'a folder' if is_folder else 'no regular file'}; expected the name of an "
+            "HTML file to write; give it with --out, for example --out "
+            f"{path / 'report.html' if is_folder else 'report.html'}"
+        )
 
 
 def _show_progress(

@@ -19,7 +19,8 @@ def whence(
 
     It stands in the picture itself, so that it holds for a copy, too.
     """
-    from epochlab.provenance import describe_provenance
+    from epochlab.provenance import RunFolders, describe_provenance
 
+    folders = RunFolders(outputs)
     for picture in pictures:
-        print(describe_provenance(picture, outputs))
+        print(describe_provenance(picture, folders))

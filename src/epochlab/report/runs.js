@@ -81,8 +81,14 @@ const allColumns = listColumns(experiments.keys());
 
 // What a person calls a column: its name, or the end of a dotted key.
 function readNamed(run, name) {
-  const column = allColumns.find((each) => each.id === name || each.label === name);
-  if (column) return column.value(run);
+  // `epochs` means those done, whether or not a setting of that name has a column, too.
+  const own = [...FIRST_COLUMNS, ...FIGURE_COLUMNS].find((each) => each.id === name);
+  if (own) return own.value(run);
+  for (const column of allColumns) {
+    const value = column.id === name || column.label === name ? column.value(run) : undefined;
+    if (value !== undefined) return value;
+  }
+  // Another experiment may have it under a key without a column.
   for (const [key, value] of run.config) {
     if (key === name || key.endsWith(`.${name}`)) return value;
   }
