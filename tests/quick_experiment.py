@@ -67,7 +67,7 @@ def train(session: Session[QuickExperiment]) -> None:
                 if (run.path / "history.csv").exists():
                     history = read_history(run.path / "history.csv")
                 begin_at(run, f"the end of epoch {len(history)}")
-            _train_epochs(config, run, history)
+            _train_epochs(config, run, history, is_validated=data.validation is not None)
     finally:
         print_place(run)
 
@@ -85,14 +85,17 @@ def _create(session, data) -> Run:
     return create_run(session.out, config.experiment, config.seed, records)
 
 
-def _train_epochs(config: QuickExperiment, run: Run, history: list[Epoch]) -> None:
+def _train_epochs(
+    config: QuickExperiment, run: Run, history: list[Epoch], *, is_validated: bool
+) -> None:
     for epoch in range(len(history) + 1, config.training.epochs + 1):
         time.sleep(config.training.seconds)
         if epoch == 2:
             _fail(config.training.failure, run)
         accuracy = 1 - 1 / (1 + epoch * config.model.slope + config.seed / 1000)
         loss = 1 - accuracy
-        history.append(Epoch(epoch, loss, accuracy, loss, accuracy, 0.1, config.training.seconds))
+        validation = (loss, accuracy) if is_validated else (None, None)
+        history.append(Epoch(epoch, loss, accuracy, *validation, 0.1, config.training.seconds))
         run.write_history(history)
         print(f"epoch {epoch}/{config.training.epochs}  val_accuracy {accuracy:.4f}", flush=True)
     test = {"accuracy": history[-1].accuracy, "loss": history[-1].loss}

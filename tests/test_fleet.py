@@ -60,6 +60,40 @@ def test_what_a_range_can_give_is_checked_before_optuna_asks(quick):
     assert message.startswith("try.yaml:7: model.slope: expected a number of at least 0, got -1.0")
 
 
+OPTUNA = "search: optuna\ntrials: 2\n"
+FRACTION = "data.validation_fraction"
+
+
+def test_optuna_without_validation_images_is_refused_with_what_to_give(quick):
+    Path("configs/quick.yaml").write_text(
+        quick_experiment.CONFIG.replace("validation_fraction: 0.3", "validation_fraction: 0.0")
+    )
+    space = OPTUNA + "space: {model.slope: {low: 0.1, high: 1.0}}\n"
+    assert refuse(space + "objective: val_loss\n") == (
+        "try.yaml:4: search: optuna expects validation images, since it goes by their val_loss; "
+        "got data.validation_fraction: 0, which keeps none; give data.validation_fraction above 0 "
+        "under set:"
+    )
+    assert plan(space + f"set: {{{FRACTION}: 0.2}}\n").trials
+
+
+@pytest.mark.parametrize("values", ["[0.2, 0.0]", "{low: 0.0, high: 0.3}"])
+def test_optuna_is_refused_where_one_of_the_points_has_no_validation_images(quick, values):
+    message = refuse(f"{OPTUNA}space:\n  {FRACTION}: {values}\n")
+    assert message.startswith("try.yaml:7: search: optuna expects validation images")
+    assert message.endswith("give only values above 0")
+
+
+def test_optuna_is_refused_where_set_takes_the_validation_images_away(quick):
+    message = refuse(f"set:\n  {FRACTION}: 0\n{OPTUNA}space: {{model.slope: [1, 2]}}\n")
+    assert message.startswith("try.yaml:5: search: optuna expects validation images")
+
+
+def test_a_search_that_does_not_go_by_results_needs_no_validation_images(quick):
+    text = f"set: {{{FRACTION}: 0}}\nsearch: grid\nspace: {{model.slope: [1, 2]}}\n"
+    assert len(plan(text).trials) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -164,6 +198,29 @@ def test_a_record_outlives_the_driver(quick):
     ledger.update(trial.identity, state="failed", reason="no reason", attempts=2)
     again = Ledger(Path("swept")).add(trial)
     assert (again.state, again.reason, again.attempts) == ("failed", "no reason", 2)
+
+
+def test_records_of_an_earlier_call_are_listed_before_their_trials_are_added(quick):
+    trials = plan("search: grid\nspace: {model.slope: [1, 2, 3]}\n").trials
+    ledger = Ledger(Path("swept"))
+    for trial in trials[:2]:
+        ledger.add(trial)
+        ledger.update(trial.identity, state="failed", seconds=60.0)
+    again = Ledger(Path("swept"))
+    assert [record.seconds for record in again.list_all()] == [60, 60]
+    again.add(trials[1])
+    again.add(trials[2])
+    assert sorted(record.seconds for record in again.list_all()) == [0, 60, 60]
+    assert list(again.records) == [trial.identity for trial in trials[1:]]
+
+
+def test_a_trial_whose_run_was_deleted_keeps_the_time_that_it_took(quick):
+    trial = plan("search: grid\nspace: {model.slope: [1]}\n").trials[0]
+    ledger = Ledger(Path("swept"))
+    ledger.add(trial)
+    ledger.update(trial.identity, state="finished", seconds=60.0, attempts=1, run="gone")
+    again = Ledger(Path("swept")).add(trial)
+    assert (again.state, again.seconds, again.attempts) == ("waiting", 60, 1)
 
 
 def test_a_trial_comes_back_from_another_machine_with_its_run(tmp_path):

@@ -249,6 +249,30 @@ def test_a_budget_leaves_trials_unstarted_and_can_be_raised(folder):
     assert states(folder) == {"finished": 2}
 
 
+def test_the_hours_of_the_budget_are_those_of_all_calls(folder):
+    text = ONE_SEED.replace("model.slope: [0.1, 0.5]", "training.failure: [data, none]")
+    assert sweep(folder, text).returncode == 3
+    # The trial that failed is the first, and what has used the budget up comes after it.
+    path = next(folder.glob("outputs/sweeps/try/trials/002-*/trial.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 7200}))
+    again = sweep(folder, text + "budget: {trial_hours: 1.5}\n")
+    assert again.returncode == 3
+    assert "seed 1: started" not in again.stdout
+    assert "not started: 0 trials, not tried again: 1, budget.trial_hours: 1.5" in again.stdout
+    assert "tries them again where budget.trial_hours: 1.5 allows it" in again.stderr
+    assert states(folder) == {"failed": 1, "finished": 1}
+    assert [row["attempts"] for row in rows(folder)] == ["1", "1"]
+
+
+def test_a_comparison_without_validation_images_says_what_it_goes_by(folder, swept):
+    text = ONE_SEED.replace("digits.npz}", "digits.npz, data.validation_fraction: 0}")
+    finished = sweep(folder, text)
+    assert finished.returncode == 0, finished.stderr
+    note = "note: no run has val_accuracy, for want of validation images; test.accuracy stands for"
+    assert finished.stdout.count(note) == 1
+    assert "note: no run has" not in (swept / "stdout.txt").read_text()
+
+
 def test_repeat_sums_up_and_takes_what_is_there(folder):
     made = subprocess.run(
         [sys.executable, "scripts/quick.py", "--set", "data.path=digits.npz", "--seed", "2"],

@@ -47,6 +47,15 @@ def _(place: Place) -> Command:
     return sweep(place, ("[32, 64]", "[32, 0]"))
 
 
+OPTUNA = (("experiment: mlp_mnist_relu", "experiment: convnet_mnist"),
+          ("search: grid", "search: optuna\ntrials: 4"))  # fmt: skip
+
+
+@cases(51, "optuna without validation images", 2, "got data.validation_fraction: 0", "above 0")
+def _(place: Place) -> Command:
+    return sweep(place, *OPTUNA)
+
+
 @cases(51, "same seed twice", 2, "many.yaml:9: seeds", "give each seed once")
 def _(place: Place) -> Command:
     return sweep(place, ("seeds: [1]", "seeds: [1, 1]"))

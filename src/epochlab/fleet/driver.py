@@ -9,6 +9,7 @@ from epochlab.compare import read_figures
 from epochlab.errors import RunError
 from epochlab.fleet.ledger import OUTCOMES, Ledger, TrialRecord
 from epochlab.fleet.local_engine import Engine
+from epochlab.fleet.objective import explain_missing
 from epochlab.fleet.processes import Outcome
 from epochlab.fleet.searches import Search
 from epochlab.fleet.sweep_config import BudgetConfig
@@ -83,6 +84,7 @@ class Driver:
         self.progress = Progress(search.total)
         self._at_work: dict[str, Trial] = {}
         self._begun: dict[str, float] = {}
+        self._is_warned = False
 
     def run(self) -> Progress:
         """Starts what is missing and waits for all of it.
@@ -114,7 +116,7 @@ class Driver:
                 return
             record = self.ledger.add(trial)
             if record.state in OUTCOMES:
-                self.search.tell(trial, record, self._figure(record))
+                self._tell(trial, record)
                 self.audience.known(trial, record)
                 continue
             self.progress.exhausted = self._exhausted(record)
@@ -132,12 +134,14 @@ class Driver:
 
     def _exhausted(self, record: TrialRecord) -> str:
         """Returns what of the budget is used up, for a trial that is not done yet."""
-        records = self.ledger.records.values()
+        most, hours = self.budget.trials, self.budget.trial_hours
+        if most is None and hours is None:
+            return ""
+        # An earlier call may have got farther than this one has come yet.
+        records = self.ledger.list_all()
         begun = sum(other.attempts > 0 or other.state in OUTCOMES for other in records)
-        most = self.budget.trials
         if most is not None and begun >= most and record.attempts == 0:
             return f"budget.trials: {most}"
-        hours = self.budget.trial_hours
         spent = sum(other.seconds for other in records)
         spent += sum(time.monotonic() - self._begun[identity] for identity in self._at_work)
         if hours is not None and spent >= 3600 * hours:
@@ -159,9 +163,18 @@ class Driver:
                 attempts=outcome.attempts or self.ledger.records[outcome.identity].attempts,
                 run=str(run.path.relative_to(self.ledger.folder)) if run else "",
             )
-            figure = self._figure(record)
-            self.search.tell(trial, record, figure)
+            figure = self._tell(trial, record)
             self.audience.ended(trial, record, figure)
+
+    def _tell(self, trial: Trial, record: TrialRecord) -> float | None:
+        """Tells the search of a trial's end, and once a person if it can learn nothing from it."""
+        figure = self._figure(record)
+        self.search.tell(trial, record, figure)
+        is_blind = self.search.is_guided and record.state == "finished" and figure is None
+        if is_blind and not self._is_warned:
+            self._is_warned = True
+            self.audience.note(explain_missing(record, self.objective))
+        return figure
 
     def _figure(self, record: TrialRecord) -> float | None:
         run = self.ledger.run_of(record.identity)

@@ -93,8 +93,16 @@ class Ledger:
             if self.records[identity].state == "finished":
                 run = self.run_of(identity)
                 if run is None or not run.is_finished:  # its folder was deleted
+                    was = self.records[identity]
+                    new = replace(new, seconds=was.seconds, attempts=was.attempts)
                     self.records[identity] = new
         return self.records[identity]
+
+    def list_all(self) -> list[TrialRecord]:
+        """Returns all records, those too that an earlier call has left and none has added yet."""
+        left = (identity for identity in self._folders if identity not in self.records)
+        found = [self._read(TrialRecord(identity, "", {}, 0)) for identity in left]
+        return list(({record.identity: record for record in found} | self.records).values())
 
     def folder_of(self, identity: str) -> Path:
         """Returns the folder of a trial, `NUMBER-IDENTITY`, which may not be there yet."""

@@ -32,6 +32,7 @@ class _Point:
         waiting: Trials that have not ended.
         figures: The objective of those that have.
         failed: Whether one failed.
+        unjudged: Whether one finished without the objective.
         diverged: Whether one diverged.
     """
 
@@ -39,6 +40,7 @@ class _Point:
     waiting: set[str]
     figures: list[float] = field(default_factory=list)
     failed: bool = False
+    unjudged: bool = False
     diverged: bool = False
 
 
@@ -61,6 +63,8 @@ class OptunaSearch:
     Raises:
         EnvironmentFault: If Optuna is not installed.
     """
+
+    is_guided = True
 
     def __init__(self, config: SweepConfig, maker: TrialMaker, folder: Path) -> None:
         try:
@@ -109,16 +113,17 @@ class OptunaSearch:
             return
         point.waiting.discard(trial.identity)
         point.diverged |= record.state == "diverged"
-        point.failed |= record.state in ("failed", "interrupted") or (
-            record.state == "finished" and objective is None
-        )
+        point.failed |= record.state in ("failed", "interrupted")
+        point.unjudged |= record.state == "finished" and objective is None
         if objective is not None:
             point.figures.append(objective)
         if not point.waiting:
             self._finish(point)
 
     def left(self) -> Sequence[Trial]:
-        """Returns the trials of points that were drawn and not given yet."""
+        """Returns the trials of points that were drawn and not given yet, in earlier calls too."""
+        while self._asked:
+            self._add(self._asked.popleft())
         return list(self._ready)
 
     def _ask(self) -> int:
@@ -156,6 +161,9 @@ class OptunaSearch:
         if point.diverged:
             # To the sampler a pruned point is worse than all that have a value.
             self._study.tell(point.number, state=states.PRUNED)
+        elif point.unjudged:
+            # Nothing that could be run again would give it a value.
+            self._study.tell(point.number, state=states.FAIL)
         else:
             self._study.tell(point.number, statistics.fmean(point.figures))
 

@@ -50,7 +50,13 @@ def describe_outcome(ledger: Ledger, metric: str) -> str:
     parts = []
     runs = read_runs(ledger)
     if runs:
-        parts.append(describe_comparison(compare_runs(runs), choose_metric(runs, metric)))
+        chosen = choose_metric(runs, metric)
+        parts.append(describe_comparison(compare_runs(runs), chosen))
+        if chosen != metric:
+            parts.append(
+                f"note: no run has {metric}, for want of validation images; {chosen} stands for "
+                "it, a figure that tells what was reached and is not for choosing between settings"
+            )
     records = ledger.records.values()
     counts = Counter(record.state for record in records if record.state != "waiting")
     words = ", ".join(f"{count} {state}" for state, count in counts.items())

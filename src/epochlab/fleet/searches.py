@@ -13,9 +13,11 @@ class Search(Protocol):
 
     Attributes:
         total: How many there will be.
+        is_guided: Whether it goes by the results, so that a trial without one is wasted.
     """
 
     total: int
+    is_guided: bool
 
     def next(self) -> Trial | None:
         """Returns the next trial, or None where there is none, or none before another has ended."""
@@ -36,6 +38,8 @@ class PlannedTrials:
     Args:
         trials: The trials.
     """
+
+    is_guided = False
 
     def __init__(self, trials: Iterable[Trial]) -> None:
         self._left = deque(trials)

@@ -6,21 +6,21 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epochlab.errors import ConfigError, DataError, EnvironmentFault, EpochlabError, RunError
+from epochlab.errors import ConfigError
 from epochlab.files import check_writable, make_folder
 from epochlab.fleet.display import LiveDisplay, PlainDisplay
 from epochlab.fleet.driver import Driver, Progress
 from epochlab.fleet.experiments import Experiment, find_experiment
-from epochlab.fleet.ledger import FREE, LOG, OUTCOMES, Ledger, open_ledger
+from epochlab.fleet.ledger import FREE, OUTCOMES, Ledger, open_ledger
 from epochlab.fleet.local_engine import Engine, LocalEngine
+from epochlab.fleet.objective import check_objective
 from epochlab.fleet.outcome_files import describe_outcome, write_outcome, write_trials
 from epochlab.fleet.points import list_corners, list_fixed, list_points
 from epochlab.fleet.searches import PlannedTrials, Search
+from epochlab.fleet.shortfalls import check_failures, describe_unstarted
 from epochlab.fleet.sweep_config import Sweep, SweepConfig
 from epochlab.fleet.trials import Trial, TrialMaker, list_trials
 from epochlab.run_lock import lock_run
-
-SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,12 @@ def plan_sweep(sweep: Sweep) -> Plan:
         raise ConfigError(f"{sweep.place('experiment')}: experiment: {error}") from error
     path = Path(config.config) if config.config is not None else _shown(experiment.config_path)
     maker = TrialMaker(experiment, path, list_fixed(sweep), config.cpus_per_trial)
-    points = list_corners(sweep) if config.search == "optuna" else list_points(sweep)
-    place = sweep.place("space")
-    return Plan(config, experiment, maker, list_trials(maker, points, config.seeds, place))
+    is_guided = config.search == "optuna"
+    points = list_corners(sweep) if is_guided else list_points(sweep)
+    trials = list_trials(maker, points, config.seeds, sweep.place("space"))
+    if is_guided:
+        check_objective(sweep, trials)
+    return Plan(config, experiment, maker, trials)
 
 
 def carry_out(
@@ -119,11 +122,10 @@ def carry_out(
         print()
         print(describe_outcome(ledger, metric))
         if progress.exhausted:
-            begun = sum(record.state != "waiting" for record in ledger.records.values())
-            print(f"not started: {progress.total - begun} trials, {progress.exhausted}")
+            print(describe_unstarted(ledger, progress))
         for path in write_outcome(ledger, metric):
             print(path)
-    _check_failures(ledger)
+    check_failures(ledger, progress)
 
 
 def _drive(plan: Plan, ledger: Ledger, engine: Engine) -> Progress:
@@ -166,35 +168,6 @@ def _make_engine(plan: Plan, ledger: Ledger, place: Place) -> Engine:
         config.cpus_per_trial,
         place.address,
         parallel,
-    )
-
-
-def _check_failures(ledger: Ledger) -> None:
-    """Raises the error of the first trial that failed, with what to do about all of them."""
-    bad = [
-        record
-        for record in ledger.records.values()
-        if record.state in ("failed", "interrupted", "running")
-    ]
-    if not bad:
-        return
-    lines = [
-        f"{record.label}: {record.reason}; see {ledger.folder_of(record.identity) / LOG}"
-        for record in bad[:SHOWN_FAILURES]
-    ]
-    if len(bad) > SHOWN_FAILURES:
-        lines.append(f"and {len(bad) - SHOWN_FAILURES} more, in trials.csv")
-    kinds: dict[int, type[EpochlabError]] = {
-        kind.exit_code: kind for kind in (ConfigError, DataError, RunError, EnvironmentFault)
-    }
-    raise kinds.get(bad[0].exit_code or 0, RunError)(
-        "\n  ".join(
-            [
-                f"{len(bad)} of {len(ledger.records)} trials did not come to their end; the same "
-                "command tries them again",
-                *lines,
-            ]
-        )
     )
 
 
