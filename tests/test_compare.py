@@ -11,7 +11,7 @@ import pytest
 from conftest import record_run
 from PIL import Image
 
-from epochlab.compare import compare_runs
+from epochlab.compare import compare_runs, read_figures
 from epochlab.comparison_files import write_comparison
 from epochlab.comparison_text import describe_comparison
 from epochlab.errors import RunError
@@ -72,6 +72,72 @@ def test_seeds_of_one_config_are_one_group(tmp_path):
     (group,) = compare(*runs).groups
     assert group.figures("test.accuracy") == [0.91, 0.92]
     assert group.label == "lenet_mnist (n = 2)"
+
+
+def record_transfer(folder: Path, *settings: str, sha256: str, **more):
+    run = record_run(folder, *settings, experiment="cats_dogs_vgg16_frozen", **more)
+    run.write_json("backbone.json", {"sha256": sha256})
+    return run
+
+
+def test_runs_that_began_with_other_weights_are_of_another_config(tmp_path):
+    one = record_transfer(tmp_path, sha256="a" * 64)
+    moved = record_transfer(tmp_path, "model.weights=/b/c.h5", "seed=2", sha256="a" * 64)
+    other = record_transfer(tmp_path, "model.weights=/b/c.h5", sha256="c" * 64)
+    # What an untrained base begins with follows from the seed.
+    bare = [
+        record_transfer(tmp_path, "model.weights=none", f"seed={seed}", sha256=str(seed) * 64)
+        for seed in (1, 2)
+    ]
+    comparison = compare(one, moved, other, *bare)
+    assert [(group.label, len(group.runs)) for group in comparison.groups] == [
+        ("weights=aaaaaaaa (n = 2)", 2),
+        ("weights=cccccccc", 1),
+        ("weights=none (n = 2)", 2),
+    ]
+    assert comparison.repeated == []
+
+
+def accept(run, key: str, was: object, now: object) -> None:
+    first, again = {"ended": "killed"}, {"ended": "finished", "changes": {key: [was, now]}}
+    run.write_json("sessions.json", {"sessions": [first, again]})
+
+
+def test_a_run_that_was_changed_on_the_way_is_of_no_config(tmp_path):
+    clean = [record_run(tmp_path, f"seed={seed}") for seed in (1, 2)]
+    changed = record_run(tmp_path)
+    accept(changed, "training.optimizer.learning_rate", 0.1, 0.001)
+    comparison = compare(changed, *clean)
+    assert [(group.label, len(group.runs)) for group in comparison.groups] == [
+        ("changed=training.optimizer.learning_rate was 0.1", 1),
+        ("lenet_mnist (n = 2)", 2),
+    ]
+    assert comparison.notes == [
+        f"lenet_mnist/{changed.path.name}: was changed on the way: "
+        "training.optimizer.learning_rate: was 0.1, now 0.001"
+    ]
+
+
+def test_another_cpu_on_the_way_is_noted_and_no_other_config(tmp_path):
+    runs = [record_run(tmp_path, f"seed={seed}") for seed in (1, 2)]
+    accept(runs[0], "cpu", "one", "another")
+    comparison = compare(*runs)
+    assert [len(group.runs) for group in comparison.groups] == [2]
+    assert comparison.notes[0].endswith('was changed on the way: cpu: was "one", now "another"')
+
+
+def test_figures_are_those_of_the_epoch_whose_weights_were_kept(tmp_path):
+    phases = ("phases.0.epochs=2", "phases.1.epochs=2", "training.keep=best")
+    more = {"losses": [0.5] * 4, "val_losses": [0.5, 0.2, 0.4, 0.6]}
+    experiment = "cats_dogs_vgg16_finetune"
+    run = record_run(tmp_path, *phases, experiment=experiment, **more)
+    assert read_figures(read_run(run.path))["val_loss"] == 0.4
+    # Early stopping moves the phases, so only the run can tell.
+    stopping = "training.early_stopping={patience: 1, min_delta: 0.0}"
+    run = record_run(tmp_path, *phases, stopping, experiment=experiment, **more)
+    assert read_figures(read_run(run.path))["val_loss"] is None
+    run.write_json("metrics.json", run.read_json("metrics.json") | {"kept_epoch": 4})
+    assert read_figures(read_run(run.path))["val_loss"] == 0.6
 
 
 def test_threads_and_places_are_no_difference(tmp_path):
@@ -214,6 +280,36 @@ def test_rows_out_of_order_are_damage(tmp_path):
     recorded = read_run(run.path)
     assert len(recorded.history) == 1
     assert "epoch 3 stands where 2 belongs" in recorded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "experiment: lenet_mnist\nseed: [1]\n"),
+        ("config.yaml", "experiment: lenet_mnist\nseed: 1\nphases: [{a: 1}, 2]\n"),
+        ("metrics.json", '{"test": {"accuracy": 0.9, "loss": NaN}}'),
+    ],
+)
+def test_values_that_no_script_writes_cost_no_other_run(tmp_path, name, text):
+    good = [record_run(tmp_path, f"seed={seed}") for seed in (1, 2)]
+    bad = record_run(tmp_path, "seed=3")
+    (bad.path / name).write_text(text)
+    listed = epochlab(tmp_path, "list", ".")
+    assert listed.returncode == 0, listed.stderr
+    compared = epochlab(tmp_path, "compare", ".", "--metric", "test.loss", "--out", "here")
+    assert compared.returncode == (4 if "seed: [" in text else 0)
+    assert "Traceback" not in compared.stderr
+    assert good[0].path.name in listed.stdout
+
+
+@pytest.mark.parametrize("below", ["", "pictures"])
+def test_a_run_s_own_pictures_are_not_written_over(tmp_path, below):
+    run = record_run(tmp_path / "outputs")
+    out = f"outputs/lenet_mnist/{run.path.name}/{below}"
+    finished = epochlab(tmp_path, "compare", "lenet_mnist", "--out", out)
+    assert finished.returncode == 2
+    assert "is a run's folder" in finished.stderr
+    assert not list(run.path.rglob("*.png"))
 
 
 @pytest.mark.parametrize("name", RECORDS)

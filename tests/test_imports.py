@@ -44,7 +44,7 @@ ALLOWED = {
     "significance": set(),
     "labels": {"config"},
     "run_search": {"errors", "recorded_runs", "runs"},
-    "comparison_notes": {"errors", "recorded_runs"},
+    "comparison_notes": {"errors", "labels", "recorded_runs", "session_records"},
     "compare": {
         "comparison_notes",
         "config",
@@ -78,6 +78,7 @@ ALLOWED = {
     },
     "fleet": {
         "compare",
+        "comparison_notes",
         "comparison_files",
         "comparison_text",
         "config",
@@ -110,7 +111,7 @@ ALLOWED = {
         "runs",
         "trained_model",
     },
-    "provenance": {"errors"},
+    "provenance": {"errors", "run_search"},
     "precision": {"config", "environment", "process"},
     "training_state": {"errors"},
     "checkpoint_file": {"array_archive", "errors", "files", "hashing", "history"},

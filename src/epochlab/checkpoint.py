@@ -121,6 +121,16 @@ def keep_best(path: Path) -> None:
         shutil.copyfile(path, beside)
 
 
+def read_best_epoch(folder: Path) -> int | None:
+    """Returns the epoch at whose end `keep_best` kept the state, if there is one.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    path = folder / BEST
+    return len(read_checkpoint(path)[0].history) if path.exists() else None
+
+
 def restore_best(folder: Path, model: "keras.Model") -> None:
     """Gives `model` the state that `keep_best` kept, if there is one.
 

@@ -1,11 +1,17 @@
 """Runs side by side: what differs between their configs, and their figures."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from epochlab.comparison_notes import identify_data, list_notes
+from epochlab.comparison_notes import (
+    identify_data,
+    identify_weights,
+    list_changed_settings,
+    list_notes,
+)
 from epochlab.config import list_settings
 from epochlab.errors import ConfigError, RunError
 from epochlab.labels import format_setting, shorten_keys
@@ -14,7 +20,8 @@ from epochlab.session_records import FREE
 
 # What is no part of what was tried: where things lie, and what only changes the bits.
 INCIDENTAL = FREE | {"experiment", "seed", "training.threads"}
-DATA = "data"
+# What is compared by content, or tells of a run that did not have its config from its first epoch.
+DATA, WEIGHTS, CHANGED = "data", "weights", "changed"
 HIGHER_IS_BETTER = {
     "test.accuracy": True,
     "val_accuracy": True,
@@ -40,9 +47,9 @@ class Group:
     is_finished: bool
 
     def figures(self, metric: str) -> list[float]:
-        """Returns one figure per run that has it."""
+        """Returns one figure per run that has it and where it is finite."""
         found = (read_figures(run).get(metric) for run in self.runs if self.is_finished)
-        return [value for value in found if value is not None]
+        return [value for value in found if value is not None and math.isfinite(value)]
 
 
 @dataclass(frozen=True)
@@ -95,10 +102,7 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
 def read_figures(run: RecordedRun) -> dict[str, float | None]:
     """Returns the final figures of a run: of the test set, and of the epoch that was kept."""
     test = run.metrics["test"] if run.metrics else {}
-    row = None
-    if run.history:
-        best = run.best_epoch if run.training.get("keep") == "best" else None
-        row = run.history[(best or len(run.history)) - 1]
+    row = run.history[kept - 1] if (kept := run.kept_epoch) else None
     return {
         "test.accuracy": test.get("accuracy"),
         "test.loss": test.get("loss"),
@@ -131,10 +135,15 @@ def describe_figures(values: Sequence[float]) -> str:
 
 
 def _settings(run: RecordedRun) -> dict[str, Any]:
-    """Returns what was tried: the settings by dotted key, and which data it was."""
+    """Returns what was tried: the settings by dotted key, which data and weights it was."""
     settings = list_settings(run.config)
     kept = {key: value for key, value in settings.items() if key not in INCIDENTAL}
-    return kept | {DATA: identify_data(run)}
+    kept |= {DATA: identify_data(run)}
+    if (weights := identify_weights(run)) is not None:
+        kept[WEIGHTS] = weights
+    if changed := list_changed_settings(run):
+        kept[CHANGED] = "; ".join(changed)
+    return kept
 
 
 def _identity(run: RecordedRun, settings: Mapping[str, Any]) -> tuple[Any, ...]:

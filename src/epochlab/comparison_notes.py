@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from epochlab.errors import RunError
+from epochlab.labels import format_setting
 from epochlab.recorded_runs import RecordedRun
+from epochlab.session_records import NUMERICS, Change, list_accepted
 
 # What makes figures less comparable, by its name in environment.json, and how a note says it.
 SAME = {
@@ -17,6 +19,11 @@ SAME = {
 def list_notes(runs: Sequence[RecordedRun]) -> list[str]:
     """Returns what is damaged in the runs' folders and what differs around them, for a person."""
     notes = [f"{run.name}: {note}" for run in runs for note in run.notes]
+    notes += [
+        f"{run.name}: was changed on the way: {change}"
+        for run in runs
+        for change in _list_accepted(run)
+    ]
     tested = _names_by_value((run, identify_data(run)) for run in runs)
     if len(tested) > 1:
         notes.append(
@@ -36,6 +43,38 @@ def identify_data(run: RecordedRun) -> str:
         return str(run.run.read_json("data.json")["sha256"])[:8]
     except (RunError, KeyError):
         return "unknown"
+
+
+def identify_weights(run: RecordedRun) -> str | None:
+    """Returns the beginning of the SHA-256 of the weights that a transfer run began with.
+
+    `none` where its base began untrained; the setting's text where the run has not got so far as
+    to record them; None where the experiment has no such setting.
+    """
+    model = run.config.get("model")
+    given = model.get("weights") if isinstance(model, Mapping) else None
+    if given in (None, "none"):
+        return given
+    try:
+        return str(run.run.read_json("backbone.json")["sha256"])[:8]
+    except (RunError, KeyError):
+        return str(given)
+
+
+def list_changed_settings(run: RecordedRun) -> list[str]:
+    """Returns what the config and the data were before a change that was accepted on the way."""
+    return [
+        f"{change.key} was {format_setting(change.was)}"
+        for change in _list_accepted(run)
+        if change.key.partition(".")[0] not in NUMERICS
+    ]
+
+
+def _list_accepted(run: RecordedRun) -> list[Change]:
+    try:
+        return list_accepted(run.run)
+    except RunError:  # a damaged record says nothing
+        return []
 
 
 def _is_one_commit(told: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> bool:

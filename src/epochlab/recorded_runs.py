@@ -66,6 +66,23 @@ class RecordedRun:
         return find_best_epoch(self.history)
 
     @property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights the model has, as far as that is known.
+
+        The last one or, with `keep: best`, the best one of the last phase.
+        """
+        recorded = self.metrics.get("kept_epoch") if self.metrics else None
+        if isinstance(recorded, int) and 1 <= recorded <= len(self.history):
+            return recorded
+        if not self.history or self.training.get("keep") != "best":
+            return len(self.history) or None
+        phases = self.config.get("phases")
+        if isinstance(phases, list) and len(phases) > 1 and self.training.get("early_stopping"):
+            return None  # older runs do not say where the last phase began
+        begun = max(start for start in self.phase_starts if start <= len(self.history))
+        return find_best_epoch(self.history[begun - 1 :])
+
+    @property
     def phase_starts(self) -> Sequence[int]:
         """The first epoch of each phase, from 1; only the first where early stopping moves them."""
         phases = self.config.get("phases")
@@ -94,6 +111,8 @@ def read_run(path: Path) -> RecordedRun:
         raise RunError(f"{path}: its config cannot be read: {error}") from error
     if not isinstance(config, Mapping):
         raise RunError(f"{run.config_path}: holds no settings; the run folder is damaged")
+    if not isinstance(config.get("seed"), int | None):
+        raise RunError(f"{run.config_path}: seed: expected a whole number; it is damaged")
     history: Sequence[Epoch] = []
     if (run.path / "history.csv").exists():
         history, problem = read_whole_rows(run.path / "history.csv")

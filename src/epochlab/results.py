@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epochlab.checkpoint import read_best_epoch
 from epochlab.data.batches import count_images
 from epochlab.data.images import ImageData
 from epochlab.environment import peak_memory_bytes
@@ -67,6 +68,7 @@ def finish_run(
         "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }
     save_model(run.path / "model.h5", model, data.test.images[:PROBES])
+    best_kept = read_best_epoch(run.checkpoints) if config.keep == "best" else None
     train_seconds = sum(row.seconds for row in history)
     steps = len(history) * count_epoch_steps(config, data)
     images = count_images(len(data.train), config.batch_size, steps)
@@ -75,6 +77,7 @@ def finish_run(
         "class_accuracy": dict(zip(data.class_names, evaluation.class_accuracy, strict=True)),
         "epochs": len(history),
         "best_epoch": best_epoch,
+        "kept_epoch": best_kept or len(history),
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images / train_seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(),

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from epochlab.errors import RunError
+from epochlab.errors import ConfigError, RunError
 from epochlab.recorded_runs import RecordedRun, read_run
 from epochlab.runs import Run
 
@@ -40,6 +40,20 @@ def list_passed_over(given: Sequence[str], outputs: Path) -> dict[str, int]:
         text: len(_list_finished(outputs / text)) for text in given if _is_experiment(text, outputs)
     }
     return {text: count for text, count in counts.items() if count > 1}
+
+
+def check_no_run(out: Path) -> None:
+    """Refuses a folder for pictures and tables that is a run's or lies in one.
+
+    Raises:
+        ConfigError: If it is, since a run's own pictures have the same names.
+    """
+    for folder in (out.resolve(), *out.resolve().parents):
+        if (folder / "config.yaml").is_file() and (folder / "environment.json").is_file():
+            raise ConfigError(
+                f"--out {out}: {folder} is a run's folder, whose own pictures have the same names; "
+                "give another folder"
+            )
 
 
 def list_run_folders(folder: Path) -> list[Path]:

@@ -46,12 +46,13 @@ def compare(
     from epochlab.comparison_files import write_comparison
     from epochlab.comparison_text import describe_comparison
     from epochlab.files import check_writable
-    from epochlab.run_search import find_runs, list_passed_over
+    from epochlab.run_search import check_no_run, find_runs, list_passed_over
 
     check_metric(metric)
     found = find_runs(runs, outputs)
     comparison = compare_runs(found)
     out = out or outputs / "comparisons" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    check_no_run(out)
     check_writable(out)
     print(describe_comparison(comparison, metric))
     if counts := list_passed_over(runs, outputs):

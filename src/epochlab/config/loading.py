@@ -119,11 +119,15 @@ def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[K
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*prefix, name))
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        elif isinstance(value, list | tuple) and value and _are_sections(value):
             for position, item in enumerate(value):
                 yield from _leaves(item, (*prefix, name, position))
         else:
             yield (*prefix, name), value
+
+
+def _are_sections(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _apply(overrides: Sequence[str], source: Source) -> list[str]:
@@ -162,7 +166,10 @@ def _list_problems(
         if found["type"] == "missing" and _is_misspelt(found["loc"], unknown):
             continue
         # Of a list, pydantic counts only the entries that are right; each wrong one is told of.
-        if found["type"] == "too_short" and len(found["input"]) >= found["ctx"]["min_length"]:
+        if (
+            found["type"] == "too_short"
+            and len(found["input"]) >= found.get("ctx", {})["min_length"]
+        ):
             continue
         path = clean_path(found["loc"], source.values, found["type"])
         reason = explain(found, path, schema, source.values)

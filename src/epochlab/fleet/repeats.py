@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from epochlab.compare import INCIDENTAL
+from epochlab.comparison_notes import list_changed_settings
 from epochlab.config import list_settings
 from epochlab.config.yaml_reader import parse_value
 from epochlab.errors import ConfigError, EpochlabError, RunError
@@ -139,7 +140,8 @@ def _parse_override(text: str) -> Setting:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     settings = list_settings(json.loads(json.dumps(dict(config))))
-    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+    # What weights hold is not known before they are loaded, so here they go by their name.
+    return {key: settings[key] for key in settings if key not in INCIDENTAL - {"model.weights"}}
 
 
 def _read_finished(outputs: Path, missing: Mapping[int, Any], name: str) -> list[RecordedRun]:
@@ -152,6 +154,7 @@ def _read_finished(outputs: Path, missing: Mapping[int, Any], name: str) -> list
             run = read_run(path)
         except RunError:
             continue
-        if run.is_finished and run.seed in missing:
+        # One that was changed on the way is no run of this config from its first epoch on.
+        if run.is_finished and run.seed in missing and not list_changed_settings(run):
             found.append(run)
     return found
