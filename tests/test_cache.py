@@ -3,25 +3,22 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from epochlab.data import cache
-from epochlab.data.cache import (
-    cache_folder,
-    find_or_make,
-    list_entries,
-    make_room,
-    mapped_reader,
-    new_array,
-    open_array,
-)
+from epochlab.data.cache import find_or_make, mapped_reader, new_array, open_array
+from epochlab.data.cache_entries import cache_folder, list_entries, make_room
+from epochlab.errors import EnvironmentFault
+
+DAY = 24 * 60 * 60
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +27,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(folder: Path) -> str | None:
-    file = folder / "text"
-    return file.read_text() if file.is_file() else None
+    try:
+        return (folder / "text").read_text()
+    except OSError:
+        return None
 
 
 def _write(folder: Path, content: str) -> None:
@@ -40,7 +39,7 @@ def _write(folder: Path, content: str) -> None:
 
 def make(name: str, content: str = "content", **options: int) -> str:
     return find_or_make(
-        "texts",
+        "features",
         hashlib.sha256(name.encode()),
         {"source": name, "images": 3},
         read,
@@ -61,8 +60,8 @@ def test_failure_leaves_nothing(tmp_path: Path):
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError):
-        find_or_make("texts", hashlib.sha256(b"a"), {}, read, fail)
-    assert list((tmp_path / "cache" / "texts").iterdir()) == []
+        find_or_make("features", hashlib.sha256(b"a"), {}, read, fail)
+    assert list((tmp_path / "cache" / "features").iterdir()) == []
 
 
 def test_damaged_entry_is_made_again_and_said_so(capsys: pytest.CaptureFixture[str]):
@@ -82,7 +81,7 @@ def test_two_at_once_get_the_same(tmp_path: Path):
 
     def run() -> None:
         barrier.wait()
-        results.append(find_or_make("texts", hashlib.sha256(b"a"), {}, read, slow))
+        results.append(find_or_make("features", hashlib.sha256(b"a"), {}, read, slow))
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -90,7 +89,7 @@ def test_two_at_once_get_the_same(tmp_path: Path):
     for thread in threads:
         thread.join()
     assert results == ["whole"] * 4
-    assert len(list((tmp_path / "cache" / "texts").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
 
 
 def test_what_was_used_longest_ago_makes_room():
@@ -106,15 +105,141 @@ def test_what_was_used_longest_ago_makes_room():
 
 def test_what_a_dead_process_left_is_removed_after_a_day(tmp_path: Path):
     make("a")
-    for name, age in ((".making-now", 0), (".making-old", 2 * 24 * 60 * 60)):
-        folder = tmp_path / "cache" / "texts" / name
+    for name, age in ((".making-0_new_a1", 0), (".making-0_old_a1", 2 * DAY)):
+        folder = tmp_path / "cache" / "features" / name
         folder.mkdir()
         os.utime(folder, (time.time() - age,) * 2)
-    assert make_room("texts", 2**20) == []
-    left = {folder.name for folder in (tmp_path / "cache" / "texts").iterdir()}
-    assert ".making-now" in left
-    assert ".making-old" not in left
+    assert make_room("features", 2**20) == []
+    left = {folder.name for folder in (tmp_path / "cache" / "features").iterdir()}
+    assert ".making-0_new_a1" in left
+    assert ".making-0_old_a1" not in left
     assert len(left) == 2
+
+
+def test_one_in_the_making_would_be_found_if_its_process_died(tmp_path: Path):
+    def die(folder: Path) -> None:
+        (folder / "text").write_text("half")
+        folder.rename(folder.parent / "moved")  # what a killed process cannot tidy up
+        raise RuntimeError(folder.name)
+
+    with pytest.raises(RuntimeError) as died:
+        find_or_make("features", hashlib.sha256(b"a"), {}, read, die)
+    left = tmp_path / "cache" / "features" / str(died.value)
+    (left.parent / "moved").rename(left)
+    os.utime(left, (1, 1))
+    make_room("features", 2**20)
+    assert not left.exists()
+
+
+def keep_other_things(cache_place: Path) -> set[Path]:
+    """Fills the cache's folder with what somebody else keeps there; returns all files of that."""
+    entry = hashlib.sha256(b"theirs").hexdigest()
+    elsewhere = cache_place.parent / "elsewhere"
+    places = [
+        elsewhere,
+        cache_place / "holidays" / "2024",
+        cache_place / "holidays" / entry,  # of no kind that there is
+        cache_place / "holidays" / ".making-0_old_a1",
+        cache_place / "features" / "of mine",
+        cache_place / "features" / entry[:40],
+        cache_place / "features" / ".making-coffee",
+        cache_place / "features" / ".making-0_OLD_A1",
+    ]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "about.json").write_text("{}")
+        (place / "photo.jpg").write_text("x" * 1000)
+        os.utime(place, (1, 1))
+    (cache_place / "pixels" / entry).mkdir(parents=True)
+    (cache_place / "pixels" / entry / "photo.jpg").write_text("x" * 1000)
+    (cache_place / "features" / entry).symlink_to(elsewhere)
+    (cache_place / "features" / ".making-0_old_a2").symlink_to(elsewhere)
+    return {file for file in cache_place.parent.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda: run_command("prune"),
+        lambda: make_room(None, 0),
+        lambda: make_room("features", 0),
+        lambda: make("new", "x" * 1000, size=1000, limit=0),
+    ],
+    ids=["prune", "make room", "of one kind", "within a training"],
+)
+def test_what_others_keep_in_the_folder_stays(remove: Callable[[], object], tmp_path: Path):
+    theirs = keep_other_things(tmp_path / "cache")
+    make("mine", "x" * 1000)
+    (mine,) = list_entries()
+    assert "1 entries" in run_command("list")
+    remove()
+    assert not mine.place.exists()
+    assert {file for file in theirs if file.is_file()} == theirs
+    assert [entry.about["source"] for entry in list_entries()] in ([], ["new"])
+
+
+def test_entry_that_may_not_be_removed_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch):
+    make("a")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert make_room(None, 0) == []
+    assert len(list_entries()) == 1
+
+
+def test_removal_that_is_broken_off_leaves_no_half_entry(monkeypatch: pytest.MonkeyPatch):
+    make("a")
+    (entry,) = list_entries()
+    os.utime(entry.place, (1, 1))
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    make_room(None, 0)
+    assert list_entries() == []
+    monkeypatch.undo()
+    (left,) = entry.place.parent.iterdir()
+    monkeypatch.setenv("EPOCHLAB_CACHE", str(left.parent.parent))
+    make_room(None, 0)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_entry_has_the_usual_rights(umask: int):
+    before = os.umask(umask)
+    try:
+        make("a")
+    finally:
+        os.umask(before)
+    (entry,) = list_entries()
+    assert entry.place.stat().st_mode & 0o777 == 0o777 & ~umask
+    for file in entry.place.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("name", ["", "text"])
+def test_entry_that_another_user_closed_is_said_to_be_that(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    make("a")
+    (entry,) = list_entries()
+    # A relative path, as another user than root may not go through pytest's own folder.
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("EPOCHLAB_CACHE", "cache")
+    closed = entry.place / name
+    closed.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)  # nothing is closed to root
+    try:
+        with pytest.raises(EnvironmentFault) as caught:
+            make("a")
+    finally:
+        if is_root:
+            os.seteuid(0)
+        closed.chmod(0o700)
+    words = str(caught.value)
+    assert str(closed.relative_to(tmp_path)) in words
+    assert "Permission denied" in words
+    assert "rights" in words
+    assert "EPOCHLAB_CACHE" in words
+    assert "damaged" not in capsys.readouterr().out
 
 
 def test_array_on_a_full_disk_fails_before_it_is_written(tmp_path: Path, monkeypatch):
@@ -179,7 +304,7 @@ def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(
 ):
     rows = np.random.default_rng(0).integers(0, 256, (64, 2**20), np.uint8)
     np.save(tmp_path / "a.npy", rows)
-    monkeypatch.setattr(cache, "MAPPED_BYTES", mapped_bytes)
+    monkeypatch.setattr("epochlab.data.cache.MAPPED_BYTES", mapped_bytes)
     array = open_array(tmp_path / "a.npy", "uint8", rows.shape)
     assert array is not None
     read = mapped_reader(array)

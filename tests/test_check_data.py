@@ -709,6 +709,16 @@ def test_table_tells_counts_findings_advice_and_how_to_go_on(root: Path, call):
     assert max(map(len, lines)) <= 80 + len(str(root))
 
 
+def test_skip_list_is_for_the_yaml_only_where_there_are_splits(root: Path, call):
+    (root / "train/cat/bad.jpg").write_bytes(b"")
+    out = call(root / "train", "--out", "there")[1]
+    assert "data.skip_list" not in out
+    assert out.splitlines()[-2:] == [
+        "to leave out: 1 files, listed in there/skip.json",
+        "training reads splits: make them with `epochlab prepare`, then check again there",
+    ]
+
+
 def test_long_lists_are_cut_and_counted(root: Path, call):
     for number in range(30):
         (root / f"train/cat/bad{number}.jpg").write_bytes(b"")
@@ -800,6 +810,15 @@ def test_bad_folder_is_refused_in_one_message(root: Path, call, kind: str):
     word = {"missing": "no such folder", "flat": "0.jpg", "empty": "nothing"}.get(kind, "a file")
     assert_refused(call(folder), 3, "new", word)
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("place", ["cat", "train/cat"])
+def test_images_of_another_kind_alone_are_named(tmp_path: Path, call, place: str):
+    (tmp_path / "scans" / place).mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / "scans" / place / f"{number}.tif").write_bytes(encode(picture(0), "TIFF"))
+    words = "only .tif (3), where .bmp .gif .jpeg .jpg .png .webp are read; convert them"
+    assert_refused(call("scans"), 3, "scans: expected images in folders", words)
 
 
 def test_outputs_in_the_checked_folder_or_below_a_file_are_refused(root: Path, call):

@@ -260,6 +260,48 @@ def test_files_on_the_skip_list_are_left_out_and_recorded(photographs: Path, tmp
     assert data.skipped == skip
 
 
+def write_skip_list(tmp_path: Path, *names: str) -> str:
+    file = tmp_path / "skip.json"
+    file.write_text(json.dumps({"format": 1, "skip": dict.fromkeys(names, "bad")}))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["train\\red\\red.1.jpg", "red/red.1.jpg", "photographs/train/red/red.1.jpg", "no\n.jpg"],
+)
+def test_skip_list_of_which_no_file_is_there_is_refused(photographs: Path, tmp_path: Path, name):
+    skip_list = write_skip_list(tmp_path, name, "other.jpg")
+    refuse(
+        photographs, f"{skip_list}: none of its 2 entries is a file of {photographs}",
+        name.replace("\n", "\\n"), "as in test/blue/blue.0.jpg",
+        f"epochlab check-data {photographs}", skip_list=skip_list,
+    )  # fmt: skip
+
+
+def test_entries_of_the_skip_list_that_are_not_there_are_a_warning(photographs, tmp_path: Path):
+    gone = [f"train/red/gone.{number}.jpg" for number in range(7)]
+    data = load(photographs, skip_list=write_skip_list(tmp_path, *gone, "train/red/red.1.jpg"))
+    assert len(data.train) == 7
+    assert data.warnings == (
+        f"7 of 8 entries of data.skip_list are no file of {photographs}: {', '.join(gone[:5])}, "
+        "...; if the folder has changed, run `epochlab check-data` again",
+    )
+
+
+def test_skip_list_is_looked_up_in_the_whole_folder(photographs: Path, tmp_path: Path):
+    (photographs / "train/red/notes.txt").write_text("no image")
+    (photographs / "train/red/link.jpg").symlink_to("red.0.jpg")
+    names = ("train/red/red.3.jpg", "train/red/notes.txt", "train/red/link.jpg")
+    data = load(photographs, skip_list=write_skip_list(tmp_path, *names), limit=4)
+    assert data.skipped.keys() == set(names)
+    assert not [warning for warning in data.warnings if "skip_list" in warning]
+
+
+def test_empty_skip_list_is_of_every_folder(photographs: Path, tmp_path: Path):
+    assert load(photographs, skip_list=write_skip_list(tmp_path)).warnings == ()
+
+
 def test_skip_list_that_empties_a_class_is_refused(photographs: Path, tmp_path: Path):
     skip = {f"train/red/red.{number}.jpg": "bad" for number in range(4)}
     file = tmp_path / "skip.json"
@@ -294,6 +336,35 @@ def test_test_images_that_are_trained_on_are_refused(photographs: Path):
 def test_image_under_two_labels_is_refused(photographs: Path):
     copy_into(photographs, "train/red/red.0.jpg", "train/blue/blue.9.jpg")
     refuse(photographs, "2 of 19 images are under two labels", "blue.9.jpg", "red.0.jpg")
+
+
+def spoil_alike(photographs: Path, content: bytes) -> list[str]:
+    """Makes one file of each class and split the same bytes, and no image."""
+    names = [f"{s}/{c}/{c}.0.jpg" for s in ("test", "train", "validation") for c in CLASSES]
+    for name in names:
+        (photographs / name).write_bytes(content)
+    return names
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>404</html>"])
+def test_bad_files_that_are_left_out_are_no_repeats(photographs: Path, content: bytes):
+    for number in range(60):
+        more = encode(picture((220, 20, 20 + number)))
+        (photographs / "train" / "red" / f"more.{number}.jpg").write_bytes(more)
+    names = spoil_alike(photographs, content)
+    data = load(photographs, on_bad="skip")
+    assert data.warnings == ()
+    assert sorted(data.skipped) == names
+    refuse(photographs, "6 files cannot be decoded", *names, on_bad="error")
+
+
+def test_repeats_are_counted_among_the_images_that_are_left(photographs: Path):
+    for number in range(60):
+        more = encode(picture((220, 20, 20 + number)))
+        (photographs / "train" / "red" / f"more.{number}.jpg").write_bytes(more)
+    spoil_alike(photographs, b"")
+    copy_into(photographs, "train/red/red.1.jpg", "test/red/red.1.jpg")
+    refuse(photographs, "1 of 6 validation and test images", "test/red/red.1.jpg", on_bad="skip")
 
 
 def test_few_repeated_images_are_a_warning_in_the_record(photographs: Path):
@@ -346,14 +417,21 @@ def test_names_of_every_kind_are_read(photographs: Path):
     assert {f"train/red/{name}" for name in names} <= set(read)
 
 
-def test_odd_sizes_come_to_the_one_size(photographs: Path):
+@pytest.mark.parametrize("aspect", ["stretch", "crop", "pad"])
+def test_odd_sizes_come_to_the_one_size(photographs: Path, aspect: str):
     for number, size in enumerate([(1, 1), (1, 3000), (3000, 1)]):
         content = encode(Image.new("RGB", size, (200 + number, 0, 0)))
         (photographs / "train" / "red" / f"odd.{number}.jpg").write_bytes(content)
-    data = load(photographs)
+    data = load(photographs, aspect=aspect)
     odd = [index for index, name in enumerate(data.train.names) if "odd" in name]
-    assert data.train.images[odd].shape == (3, 8, 8, 3)
-    assert data.train.images[odd][..., 0].min() > 150
+    reds = data.train.images[odd][..., 0]
+    assert reds.shape == (3, 8, 8)
+    whole, strip = np.full(8, True), np.arange(8) == 3
+    rows, columns = [whole] * 3, [whole] * 3
+    if aspect == "pad":
+        rows, columns = [whole, whole, strip], [whole, strip, whole]
+    for red, row, column in zip(reds, rows, columns, strict=True):
+        np.testing.assert_array_equal(red > 150, row[:, None] & column)
 
 
 def test_webp_named_jpg_is_read_by_its_content(photographs: Path):
@@ -416,6 +494,14 @@ def test_empty_class_is_refused_and_named(photographs: Path):
     refuse(photographs, "train/green", "validation/green", "test/green")
 
 
+def test_class_of_files_that_are_not_read_is_refused_with_their_suffix(photographs: Path):
+    for name in ("a.tif", "b.TIF", "c.txt"):
+        (photographs / "validation/red" / name).write_bytes(b"")
+    for number in range(2):
+        (photographs / f"validation/red/red.{number}.jpg").unlink()
+    refuse(photographs, "no images in validation/red: only .tif (2), .txt (1), where .bmp .gif")
+
+
 def test_splits_with_other_classes_are_refused_with_the_difference(photographs: Path):
     (photographs / "test" / "red").rename(photographs / "test" / "rot")
     refuse(photographs, "photographs/test", "lacks red", "has beyond train rot")
@@ -430,7 +516,8 @@ def test_one_class_is_refused(photographs: Path):
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [("L", "JPEG"), ("CMYK", "JPEG"), ("L", "PNG"), ("LA", "PNG"), ("RGBA", "PNG"), ("P", "PNG"),
-     ("1", "PNG"), ("RGB", "BMP"), ("P", "GIF"), ("RGB", "WEBP")],
+     ("1", "PNG"), ("RGB", "BMP"), ("P", "BMP"), ("L", "BMP"), ("1", "BMP"), ("P", "GIF"),
+     ("RGB", "WEBP")],
 )  # fmt: skip
 def test_every_colour_mode_becomes_rgb(mode: str, kind: str):
     image = picture((200, 100, 50)).convert(mode)

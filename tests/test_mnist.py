@@ -172,6 +172,40 @@ def test_arrays_of_another_kind(digits: Path, changes: dict[str, np.ndarray], wo
     assert word in refuse(rewrite(digits, **changes))
 
 
+def relabel(path: Path, train_labels: np.ndarray) -> Path:
+    return rewrite(path, y_train=train_labels.astype(np.uint8))
+
+
+@pytest.mark.parametrize("limit", [None, 4, 20])
+def test_file_sorted_by_label_is_refused_with_the_classes_that_training_would_lack(
+    digits: Path, limit: int | None
+):
+    relabel(digits, np.arange(200) // 50)
+    with pytest.raises(DataError, match=r"the last 120 .* classes 2, 3; .* shuffle") as caught:
+        load(digits, fraction=0.6, limit=limit)
+    assert "data.validation_fraction: 0.6" in str(caught.value)
+    assert len(load(digits, limit=limit).train) == min(limit or 200, 200)
+
+
+def test_classes_without_a_validation_image_are_a_warning(digits: Path):
+    relabel(digits, np.arange(200) // 50)
+    data = load(digits, fraction=0.2, limit=20)
+    assert [data.train.labels.max(), set(data.validation.labels.tolist())] == [3, {3}]  # pyright: ignore[reportOptionalMemberAccess]
+    (warning,) = data.describe()["warnings"]  # pyright: ignore[reportGeneralTypeIssues]
+    assert "no validation images of classes 0, 1, 2: data.validation_fraction: 0.2" in warning
+
+
+def test_many_absent_classes_are_named_in_part(digits: Path):
+    relabel(digits, np.arange(200) // 10)
+    with pytest.raises(DataError, match=r"classes 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, \.\.\.;"):
+        load(digits, fraction=0.7)
+
+
+@pytest.mark.parametrize("limit", [None, 4, 10])
+def test_shuffled_file_has_no_warning(digits: Path, limit: int | None):
+    assert load(digits, fraction=0.3, limit=limit).warnings == ()
+
+
 def test_validation_that_would_leave_nothing_is_refused(digits: Path):
     with pytest.raises(DataError, match="empty split"):
         load(digits, fraction=0.999)

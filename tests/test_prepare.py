@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from epochlab import cli
+from epochlab.data import listing
 from epochlab.data.prepare import archive, building, placing, splits
 from epochlab.data.sources import Source
 
@@ -236,6 +237,27 @@ def test_class_without_images_is_refused(call, tmp_path, names):
     arguments = ("prepare", "folder", tmp_path / "set", tmp_path / "out")
     assert_refused(call(*arguments, "--split", "0.7,0.15,0.15"), 3, "void")
     assert os.listdir(tmp_path) == ["set"]
+
+
+@pytest.mark.parametrize("suffix", ["tif", "TIFF", "heic"])
+def test_source_of_images_that_training_does_not_read_is_refused_by_name(call, tmp_path, suffix):
+    make_files(tmp_path / "set", [f"{c}/{number}.{suffix}" for c in "ab" for number in range(4)])
+    arguments = ("prepare", "folder", tmp_path / "set", tmp_path / "out")
+    words = f"class folders a, b: only .{suffix.lower()} (8), where .bmp .gif .jpeg .jpg .png .webp"
+    assert_refused(call(*arguments, "--split", "0.5,0.25,0.25"), 3, words, "convert them")
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_every_image_that_is_counted_is_one_that_training_lists(call, tmp_path):
+    names = [f"{c}/{n}{suffix}" for c in "ab" for n, suffix in enumerate(listing.IMAGE_SUFFIXES)]
+    others = ["a/scan.tif", "a/scan.tiff", "a/jpg", "b/.jpg", "b/x.JPG"]
+    make_files(tmp_path / "set", names + others)
+    arguments = ("prepare", "folder", tmp_path / "set", tmp_path / "out")
+    assert call(*arguments, "--split", "0.5,0.25,0.25")[0] == 0
+    skipped = {row["path"] for row in manifest_of(tmp_path / "out")["skipped"]}
+    assert skipped == {"a/scan.tif", "a/scan.tiff", "a/jpg"}
+    assert set(listing.list_images(tmp_path / "out").paths) == files_in(tmp_path / "out")
+    assert len(files_in(tmp_path / "out")) == 2 * len(listing.IMAGE_SUFFIXES) + 2
 
 
 # Flags.

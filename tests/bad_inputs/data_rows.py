@@ -92,6 +92,18 @@ def _(place: Place) -> Command:
     return prepare("folder", "all/set", "out", "--split", "0.7,0.15,0.15")
 
 
+@cases(
+    13, "skip list of the folder before it was split", 3, "skip.json: none of its 2 entries",
+    "cat/0.jpg, dog/1.jpg", "run `epochlab check-data pets`", loads="tensorflow",
+)  # fmt: skip
+def _(place: Place) -> Command:
+    make_dataset(place.path / "pets", train=3, test=2)
+    skip = {"cat/0.jpg": "is empty", "dog/1.jpg": "is empty"}
+    text = json.dumps({"format": 1, "folder": "raw", "skip": skip})
+    (place.path / "skip.json").write_text(text)
+    return train("data.skip_list=skip.json")
+
+
 # 14 to 17: classes. One check of a folder with every such fault.
 
 
@@ -165,6 +177,18 @@ def _(place: Place) -> Command:
     shutil.copy(place.workshop.digits, place.path)
     settings = ["data.path=digits.npz", "data.validation_fraction=0.999"]
     return Command(script("mlp_mnist_relu", settings=settings))
+
+
+@cases(
+    17, "npz sorted by label", 3, "digits.npz: data.validation_fraction: 0.3", "all of class 3",
+    "shuffle the images of the file together with their labels", loads="tensorflow",
+)  # fmt: skip
+def _(place: Place) -> Command:
+    arrays = dict(np.load(place.workshop.digits))
+    order = np.argsort(arrays["y_train"], kind="stable")
+    arrays |= {name: arrays[name][order] for name in ("x_train", "y_train")}
+    np.savez(place.path / "digits.npz", **arrays)
+    return Command(script("mlp_mnist_relu", settings=["data.path=digits.npz"]))
 
 
 # 18 to 30: files. One check of a folder with every kind among 126 good ones.
@@ -251,6 +275,15 @@ bad(25, "HEIC named .jpg", "heic.jpg", "HEIC, AVIF or video")
 bad(25, "AVIF named .jpg", "avif.jpg", "HEIC, AVIF or video")
 bad(25, "TIFF named .jpg", "tiff.jpg", "is a TIFF image, which cannot be read; convert it")
 noted(25, "TIFF", "left_alone", "photo.tiff", "its content is TIFF")
+
+
+@cases(25, "class folders of TIFF alone, prepared", 3, "only .tif (20)", "convert them")
+def _(place: Place) -> Command:
+    for path in flat_set(place).rglob("*.jpg"):
+        path.rename(path.with_suffix(".tif"))
+    return prepare("folder", "all/set", "out", "--split", "0.7,0.15,0.15")
+
+
 bad(26, "PNG of 30,000 x 30,000 pixels", "bomb.png", "pixels; at most")
 noted(26, "image of 1 x 1", "odd_size", "dot.png", "a side of less than 32")
 noted(26, "image of 20,000 x 1", "odd_size", "strip.png", "a side of less than 32")
@@ -308,6 +341,17 @@ for pair_name, values in noted_pairs.items():
 def _(place: Place) -> Command:
     make_dataset(place.path / "pets", train=3, test=2)
     (place.path / "pets/train/cat/1.jpg").write_text("hello")
+    return train()
+
+
+@cases(
+    18, "files of 0 bytes in several splits, trained on", 3, "test/dog/1.jpg: is empty",
+    "leave them out with data.on_bad: skip", loads="tensorflow", seconds=8,
+)  # fmt: skip
+def _(place: Place) -> Command:
+    make_dataset(place.path / "pets", train=3, test=2)
+    for name in ("train/cat/1.jpg", "test/dog/1.jpg"):
+        (place.path / "pets" / name).write_bytes(b"")
     return train()
 
 

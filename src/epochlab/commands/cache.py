@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epochlab.commands.apps import make_app
-from epochlab.data.cache import cache_folder, list_entries, make_room
+from epochlab.data.cache_entries import cache_folder, list_entries, make_room
 from epochlab.data.sources import shown
 
 app = make_app("List or remove decoded images and features. All of it can be made again.")

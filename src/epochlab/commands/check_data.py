@@ -171,8 +171,13 @@ def _print_files(report: "Report", place: Path, has_suspects: bool) -> None:
     if has_suspects:
         print(f"suspects: {shown(str(place / SHEET_NAME))}")
     print(f"report: {shown(str(place / 'report.json'))}")
-    if report.skip:
-        print(f"to leave {len(report.skip):,} files out, write into the YAML:")
-        print(f"  data.skip_list: {shown(str(place / SKIP_NAME))}")
-    else:
+    skip_list = shown(str(place / SKIP_NAME))
+    if not report.skip:
         print("nothing for the skip list")
+    elif report.has_splits:
+        print(f"to leave {len(report.skip):,} files out, write into the YAML:")
+        print(f"  data.skip_list: {skip_list}")
+    else:
+        # The list's paths are of no use to a training: `prepare` puts the files elsewhere.
+        print(f"to leave out: {len(report.skip):,} files, listed in {skip_list}")
+        print("training reads splits: make them with `epochlab prepare`, then check again there")

@@ -7,13 +7,11 @@ import math
 import mmap
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from epochlab.data.cache_entries import ABOUT, Kind, cache_folder, make_room, name_beside
 from epochlab.errors import DataError, EnvironmentFault
 from epochlab.lazy_import import lazy_import
 
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
 else:
     np = lazy_import("numpy")
 
-ABOUT = "about.json"
-# An entry in the making has such a name; one that is a day old was left by a process that died.
-MAKING = ".making-"
-ABANDONED_SECONDS = 24 * 60 * 60
 # Bytes read of a mapped file before its pages are given back. A small read maps all 64 KiB around
 # it, so several times as much may count as memory of this process.
 MAPPED_BYTES = 64 * 2**20
@@ -33,43 +27,8 @@ MAPPED_BYTES = 64 * 2**20
 Opened = TypeVar("Opened")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One result in the cache.
-
-    Attributes:
-        place: Its folder.
-        kind: What it is: `pixels`, `checked`, `features`.
-        size: Bytes on disk.
-        used: When it was last used, seconds since 1970.
-    """
-
-    place: Path
-    kind: str
-    size: int
-    used: float
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """What it was made of, for a person to read; empty if that cannot be read."""
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.place / ABOUT).read_text(encoding="utf-8"))
-        return {}
-
-
-def cache_folder() -> Path:
-    """Returns where results are kept: `$EPOCHLAB_CACHE`, or the user's cache folder."""
-    if given := os.environ.get("EPOCHLAB_CACHE"):
-        return Path(given)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "epochlab"
-    with contextlib.suppress(RuntimeError):
-        return Path.home() / ".cache" / "epochlab"
-    return Path(tempfile.gettempdir()) / "epochlab-cache"
-
-
 def find_or_make(
-    kind: str,
+    kind: Kind,
     key: "hashlib._Hash",
     about: Mapping[str, Any],
     open_entry: Callable[[Path], Opened | None],
@@ -92,11 +51,17 @@ def find_or_make(
         size: Bytes that the new entry will take.
         limit: Bytes that all entries of this kind may take, or None. Those that were used longest
             ago make room for a new one.
+
+    Raises:
+        EnvironmentFault: If the cache cannot be written, or the entry is there and this user may
+            not read it.
+        DataError: If the entry cannot be read though it was just written.
     """
     folder = cache_folder() / kind
     place = folder / key.hexdigest()
     opened = open_entry(place)
     if opened is None:
+        _check_rights(place)
         if place.exists():
             print(f"{place}: is damaged; made again", flush=True)
         if limit is not None:
@@ -108,41 +73,6 @@ def find_or_make(
     with contextlib.suppress(OSError):
         os.utime(place)  # used now: the last to make room
     return opened
-
-
-def list_entries(kind: str | None = None) -> list[Entry]:
-    """Returns the whole entries of the cache, or those of one kind, the latest used last."""
-    found = []
-    for place in cache_folder().glob(f"{kind or '*'}/*"):
-        with contextlib.suppress(OSError):
-            if place.is_dir() and not place.name.startswith("."):
-                size = sum(file.stat().st_size for file in place.iterdir())
-                found.append(Entry(place, place.parent.name, size, place.stat().st_mtime))
-    return sorted(found, key=lambda entry: (entry.used, entry.place))
-
-
-def make_room(kind: str | None, limit: int) -> list[Entry]:
-    """Removes the entries used longest ago until the others take at most `limit` bytes.
-
-    A run that has a removed one open goes on: its mapping holds the bytes.
-
-    Returns:
-        The entries that were removed.
-    """
-    for place in cache_folder().glob(f"{kind or '*'}/{MAKING}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - place.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(place, ignore_errors=True)
-    entries = list_entries(kind)
-    total = sum(entry.size for entry in entries)
-    removed = []
-    for entry in entries:
-        if total <= limit:
-            break
-        shutil.rmtree(entry.place, ignore_errors=True)
-        total -= entry.size
-        removed.append(entry)
-    return removed
 
 
 @contextlib.contextmanager
@@ -210,6 +140,21 @@ def mapped_reader(array: "np.memmap") -> "Callable[[np.ndarray], np.ndarray]":
     return read_rows
 
 
+def _check_rights(place: Path) -> None:
+    """Tells an entry that this user may not read from one that is damaged or absent."""
+    try:
+        for file in place.iterdir():
+            file.open("rb").close()
+    except PermissionError as error:
+        raise EnvironmentFault(
+            f"{error.filename}: you have no rights to read this part of the cache "
+            f"({error.strerror}); have its owner run chmod -R a+rX on it, or name another folder "
+            "with EPOCHLAB_CACHE"
+        ) from error
+    except OSError:
+        return  # damaged or absent
+
+
 def _make(
     place: Path,
     about: Mapping[str, Any],
@@ -218,7 +163,9 @@ def _make(
 ) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=MAKING, dir=place.parent))
+        # Not by tempfile.mkdtemp, whose folders are for one user alone: others may share the cache.
+        beside = name_beside(place)
+        beside.mkdir()
     except OSError as error:
         raise EnvironmentFault(
             f"{place.parent}: the cache cannot be written ({error.strerror}); name another folder "

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from epochlab.config import Section
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.cache import mapped_reader
-from epochlab.data.checking.skip_list import read_skip_list
+from epochlab.data.checking.skip_list import check_entries, read_skip_list
 from epochlab.data.decoding import Aspect, ColorMode, Interpolation
 from epochlab.data.image_files import ImageFiles, hash_files
 from epochlab.data.images import ImageData, Split, StoredImages
@@ -82,11 +82,10 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         ConfigError: If `limit` is smaller than the number of classes.
         DataError: If the folder is not of this layout, holds the same images in several splits, or
             a file cannot be decoded and `on_bad` is `error`, or too many cannot. All such files are
-            named, or the first ten.
+            named, or the first ten. If the skip list is of another folder.
     """
     root = Path(config.path)
-    skip = read_skip_list(Path(config.skip_list)) if config.skip_list is not None else {}
-    listed = list_images(root, config.class_names, skip).limited(config.limit)
+    listed, unmatched = _list_images(config, root)
     files = ImageFiles(
         root,
         listed.paths,
@@ -96,7 +95,6 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         config.interpolation,
         config.aspect,
     )
-    repeats = check_repeats(config.path, listed.paths, listed.splits, listed.labels, files.hashes)
     stored = store_pixels(
         list(zip(files.paths, files.hashes, strict=True)),
         config.model_dump(include={"color_mode", "interpolation", "aspect"}),
@@ -106,6 +104,8 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         shown(str(root.absolute())),
     )
     _check_bad_files(config, len(listed.paths), stored)
+    # Only now: files that are left out are no repeats, as several downloads of 0 bytes would be.
+    repeats = check_repeats(config.path, listed, files.hashes, stored.bad)
     splits = {name: _make_split(listed, files, stored, name) for name in SPLITS}
     train, test = splits["train"], splits["test"]
     assert train is not None and test is not None  # list_images has made sure
@@ -117,10 +117,23 @@ def load_directory(config: DirectoryConfig) -> ImageData:
         source=config.path,
         fingerprint=_fingerprint(files),
         skipped={shown(path): why for path, why in {**listed.skipped, **stored.bad}.items()},
-        warnings=(*repeats, *_tiny_classes(train, listed.class_names)),
+        warnings=(*unmatched, *repeats, *_tiny_classes(train, listed.class_names)),
         file_hashes=dict(zip(map(shown, files.paths), files.hashes, strict=True)),
         class_weights=_class_weights(config, train.labels),
     )
+
+
+def _list_images(config: DirectoryConfig, root: Path) -> tuple[ListedImages, list[str]]:
+    """Lists the images to use, and warns of a skip list that names others."""
+    if config.skip_list is None:
+        return list_images(root, config.class_names).limited(config.limit), []
+    skip_list = Path(config.skip_list)
+    skip = read_skip_list(skip_list)
+    listed = list_images(root, config.class_names, skip)
+    warnings = check_entries(
+        skip_list, len(skip), listed.unmatched, shown(config.path), listed.paths[0]
+    )
+    return listed.limited(config.limit), warnings
 
 
 def _fingerprint(files: ImageFiles) -> str:

@@ -24,6 +24,10 @@ else:
     np = lazy_import("numpy")
 
 
+class UnsteadyFileError(DataError):
+    """A file cannot be read, or is not the one that was hashed: of that one nothing is known."""
+
+
 @dataclass(frozen=True)
 class ImageFiles:
     """A list of image files and how they come to one size.
@@ -55,12 +59,12 @@ class ImageFiles:
         """Returns the pixels of one file, uint8 `image_shape`.
 
         Raises:
-            DataError: If it cannot be decoded, with the reason alone; or if it is not the file any
-                more that was hashed.
+            UnsteadyFileError: If it cannot be read, or is not the file any more that was hashed.
+            DataError: If it cannot be decoded, with the reason alone.
         """
         content = _read(self.root / self.paths[position])
         if hashlib.sha256(content).hexdigest() != self.hashes[position]:
-            raise DataError(
+            raise UnsteadyFileError(
                 f"{shown(str(self.root / self.paths[position]))}: has changed since this run "
                 "listed it; leave the data alone while a run reads it, and start again"
             )
@@ -77,7 +81,7 @@ def hash_files(root: Path, paths: Sequence[str]) -> list[str]:
     """Returns the SHA-256 of each file, hexadecimal.
 
     Raises:
-        DataError: If a file cannot be read.
+        UnsteadyFileError: If a file cannot be read.
     """
     return list(map_in_threads(lambda path: hashlib.sha256(_read(root / path)).hexdigest(), paths))
 
@@ -86,7 +90,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
+        raise UnsteadyFileError(
             f"{shown(str(path))}: cannot be read ({error.strerror}); bring the file back, or "
             "change its rights"
         ) from error

@@ -1,8 +1,9 @@
 """Which image files a directory holds: by split and by class."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from epochlab.data.images import limit_positions
@@ -17,6 +18,7 @@ else:
 
 SPLITS = ("train", "validation", "test")
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+OTHER_SUFFIX = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
 LISTED_NAMES = 10
 
 
@@ -30,6 +32,7 @@ class ListedImages:
         labels: Its class, a position in `class_names`.
         class_names: The classes of the training split, in alphabetical order.
         skipped: Path of what is no image by its name or place -> reason.
+        unmatched: Paths that were to be left out and are nowhere in the folder, sorted.
     """
 
     paths: tuple[str, ...]
@@ -37,6 +40,7 @@ class ListedImages:
     labels: tuple[int, ...]
     class_names: tuple[str, ...]
     skipped: Mapping[str, str]
+    unmatched: tuple[str, ...] = ()
 
     def limited(self, limit: int | None) -> "ListedImages":
         """Returns at most `limit` images of each split, with the class shares kept.
@@ -94,13 +98,34 @@ def list_images(
         elif not base or "/" in base:
             skipped[file.path] = "does not lie directly in a class folder"
         elif not base.lower().endswith(IMAGE_SUFFIXES):
-            skipped[file.path] = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
+            skipped[file.path] = OTHER_SUFFIX
         else:
             rows.append((file.path, split, classes["train"].index(name)))
     found = tuple(classes["train"])
-    _check_counts(root, rows, classes, found)
+    _check_counts(root, rows, classes, found, skipped)
     paths, splits, labels = zip(*rows, strict=True)
-    return ListedImages(paths, splits, labels, found, skipped)
+    # Whatever is there counts, an image or not: an entry too many does no harm where it has a file.
+    there = {file.path for file in source.files} | {path for path, _ in source.skipped}
+    unmatched = tuple(sorted(set(skip or ()) - there))
+    return ListedImages(paths, splits, labels, found, skipped, unmatched)
+
+
+def explain_suffixes(skipped: Iterable[tuple[str, str]]) -> str:
+    """Says what there is where images were expected, as in `: only .tif (12), where ... are read`.
+
+    Args:
+        skipped: Path and reason of what was left alone.
+
+    Returns:
+        The end of a sentence, or nothing where no file was left alone for its suffix.
+    """
+    counts = Counter(
+        PurePosixPath(path).suffix.lower() or "no suffix"
+        for path, reason in skipped
+        if reason.startswith(OTHER_SUFFIX)
+    )
+    found = [f"{shown(suffix)} ({count:,})" for suffix, count in counts.most_common(LISTED_NAMES)]
+    return f": only {', '.join(found)}, where {' '.join(IMAGE_SUFFIXES)} are read" if found else ""
 
 
 def _limit_split(
@@ -167,18 +192,22 @@ def _check_counts(
     rows: Sequence[tuple[str, str, int]],
     classes: Mapping[str, list[str]],
     class_names: Sequence[str],
+    skipped: Mapping[str, str],
 ) -> None:
     """Refuses a class folder without images: it would still be counted as a class."""
     present = {(split, label) for _, split, label in rows}
     empty = [
-        f"{split}/{shown(name)}"
+        f"{split}/{name}"
         for split in SPLITS
         if classes[split]
         for label, name in enumerate(class_names)
         if (split, label) not in present
     ]
     if empty:
+        others = explain_suffixes(
+            (path, why) for path, why in skipped.items() if path.rpartition("/")[0] in empty
+        )
         raise DataError(
-            f"{root}: no images in {', '.join(empty[:LISTED_NAMES])}; add images, or remove the "
-            "class from every split"
+            f"{root}: no images in {', '.join(map(shown, empty[:LISTED_NAMES]))}{others}; "
+            f"{'convert them, ' if others else ''}add images, or remove the class from every split"
         )

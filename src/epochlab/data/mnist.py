@@ -30,6 +30,7 @@ MNIST_SHA256 = {
 
 # Far above any dataset that fits in memory, far below what a hostile header can declare.
 MAXIMUM_BYTES = 16 * 2**30
+LISTED_CLASSES = 10
 
 
 class MnistConfig(Section):
@@ -61,7 +62,8 @@ def load_mnist(config: MnistConfig) -> ImageData:
         The classes are named by their numbers.
 
     Raises:
-        DataError: If the file is missing, damaged, or not in this layout.
+        DataError: If the file is missing, damaged, or not in this layout; or if the validation
+            images are all that there are of a class, as in a file that is sorted by label.
         ConfigError: If `data.limit` is smaller than the number of classes.
     """
     if config.path is None:
@@ -76,6 +78,7 @@ def load_mnist(config: MnistConfig) -> ImageData:
     train, test = _make_split(arrays, "train", source), _make_split(arrays, "test", source)
     num_classes = _count_classes(train, test, source)
     train, validation = _split_off_tail(train, config.validation_fraction, source)
+    warnings = _check_split_classes(train, validation, num_classes, config, source)
     return ImageData(
         train=limit_split(train, config.limit, num_classes),
         validation=validation and limit_split(validation, config.limit, num_classes),
@@ -83,6 +86,7 @@ def load_mnist(config: MnistConfig) -> ImageData:
         class_names=tuple(str(label) for label in range(num_classes)),
         source=source,
         fingerprint=hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
+        warnings=warnings,
     )
 
 
@@ -179,3 +183,37 @@ def _split_off_tail(train: Split, fraction: float, source: str) -> tuple[Split, 
         )
     indices = np.arange(len(train))
     return train.take(indices[:first]), train.take(indices[first:])
+
+
+def _check_split_classes(
+    train: Split, validation: Split | None, num_classes: int, config: MnistConfig, source: str
+) -> tuple[str, ...]:
+    """Refuses a split that leaves a class without training images, and warns of one not validated.
+
+    A limit takes none away: it keeps an image of each class that a split has.
+    """
+    if validation is None:
+        return ()
+    tail = f"data.validation_fraction: {config.validation_fraction} takes the last"
+    if absent := _name_absent(train, num_classes):
+        raise DataError(
+            f"{source}: {tail} {len(validation):,} training images, among them all of {absent}; "
+            f"expected every class among the first {len(train):,}; give a smaller fraction, or 0 "
+            "for no validation, or shuffle the images of the file together with their labels"
+        )
+    if absent := _name_absent(validation, num_classes):
+        return (
+            f"no validation images of {absent}: {tail} {len(validation):,} training images, and "
+            "the file is not shuffled",
+        )
+    return ()
+
+
+def _name_absent(split: Split, num_classes: int) -> str:
+    """Returns `class 7` or `classes 7, 8` of those without an image, or nothing."""
+    absent = np.flatnonzero(np.bincount(split.labels, minlength=num_classes) == 0)
+    if not len(absent):
+        return ""
+    more = ", ..." if len(absent) > LISTED_CLASSES else ""
+    names = ", ".join(map(str, absent[:LISTED_CLASSES])) + more
+    return f"{'class' if len(absent) == 1 else 'classes'} {names}"

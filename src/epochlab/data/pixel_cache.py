@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochlab.data.cache import find_or_make, new_array, open_array
+from epochlab.data.image_files import UnsteadyFileError
 from epochlab.data.threads import map_in_threads
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 else:
     np = lazy_import("numpy")
 
-# Counts up when decoding or resizing changes, so that no older pixels are taken for new ones.
-FORMAT = 1
+# Counts up when decoding or resizing changes, or what makes a file bad, so that no older pixels are
+# taken for new ones. In format 1 a file that could not be read for a moment was bad for good.
+FORMAT = 2
 
 PIXELS, BAD = "pixels.npy", "bad.json"
 
@@ -58,10 +60,14 @@ def store_pixels(
         settings: Everything else that the pixels depend on, as JSON takes it.
         image_shape: Height, width and channels of every image.
         decode: From a position in `files` to uint8 pixels of that shape; raises DataError with the
-            reason.
+            reason, or UnsteadyFileError.
         limit: Bytes that all pixels in the cache may take. If these alone take more, only the
             reasons of the bad files are kept, and `pixels` is None.
         source: Where the files lie, for a person who looks at the cache.
+
+    Raises:
+        UnsteadyFileError: If `decode` does. Nothing is kept then: the hash is not that of the file
+            that failed.
     """
     key = hashlib.sha256(json.dumps([FORMAT, settings, image_shape]).encode())
     for path, sha256 in files:
@@ -114,6 +120,8 @@ def _decode_all(
     def decode_one(position: int) -> "np.ndarray":
         try:
             return decode(position)
+        except UnsteadyFileError:
+            raise
         except DataError as error:
             bad[paths[position]] = str(error)
             return np.zeros(image_shape, np.uint8)

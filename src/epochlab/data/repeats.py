@@ -1,8 +1,9 @@
 """The same bytes more than once in a dataset: in two splits, or under two labels."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from epochlab.data.listing import ListedImages
 from epochlab.data.sources import shown
 from epochlab.errors import DataError
 
@@ -12,20 +13,15 @@ LISTED_FILES = 5
 
 
 def check_repeats(
-    source: str,
-    paths: Sequence[str],
-    splits: Sequence[str],
-    labels: Sequence[int],
-    hashes: Sequence[str],
+    source: str, listed: ListedImages, hashes: Sequence[str], left_out: Collection[str]
 ) -> list[str]:
     """Looks for files with the same bytes in several splits or under several labels.
 
     Args:
         source: The dataset, for the message.
-        paths: Of each file.
-        splits: The split that each is in.
-        labels: The class of each.
+        listed: The files.
         hashes: SHA-256 of each.
+        left_out: Paths of those that are neither trained on nor scored.
 
     Returns:
         A warning for each of the two that occurs.
@@ -34,9 +30,11 @@ def check_repeats(
         DataError: If more than 5 % of the images outside the training split are in another split
             too, or of all images are under several labels.
     """
+    splits, labels = listed.splits, listed.labels
+    used = [position for position, path in enumerate(listed.paths) if path not in left_out]
     same: dict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(hashes):
-        same[digest].append(position)
+    for position in used:
+        same[hashes[position]].append(position)
     repeated = [group for group in same.values() if len(group) > 1]
     leaked = [
         position
@@ -51,16 +49,16 @@ def check_repeats(
         if len({labels[position] for position in group}) > 1
         for position in group
     ]
-    scored = sum(split != "train" for split in splits)
+    scored = sum(splits[position] != "train" for position in used)
     found = (
         (leaked, scored, "validation and test images are in another split too"),
-        (torn, len(paths), "images are under two labels"),
+        (torn, len(used), "images are under two labels"),
     )
     warnings = []
     for positions, total, words in found:
         if not positions:
             continue
-        names = ", ".join(shown(paths[position]) for position in positions[:LISTED_FILES])
+        names = ", ".join(shown(listed.paths[position]) for position in positions[:LISTED_FILES])
         message = f"{len(positions):,} of {total:,} {words}, byte for byte: {names}"
         message += ", ..." if len(positions) > LISTED_FILES else ""
         if len(positions) > MAXIMUM_REPEATED_SHARE * total:

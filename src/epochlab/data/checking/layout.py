@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epochlab.data.checking.file_types import recognise_type
-from epochlab.data.listing import IMAGE_SUFFIXES, LISTED_NAMES, SPLITS
+from epochlab.data.listing import (
+    IMAGE_SUFFIXES,
+    LISTED_NAMES,
+    OTHER_SUFFIX,
+    SPLITS,
+    explain_suffixes,
+)
 from epochlab.data.prepare.manifest import MANIFEST
 from epochlab.data.sources import Source, SourceFile, list_folder, shown
 from epochlab.errors import DataError
@@ -88,7 +94,7 @@ def read_layout(root: Path) -> Layout:
         else:
             left_alone[file.path] = reason
     if not images:
-        raise DataError(_explain_no_images(root, source, present))
+        raise DataError(_explain_no_images(root, source, present, left_alone))
     return Layout(source, tuple(images), classes, dict(sorted(left_alone.items())))
 
 
@@ -108,9 +114,8 @@ def _reason_to_leave_alone(
         return "does not lie directly in a class folder"
     if name.lower().endswith(IMAGE_SUFFIXES):
         return None
-    reason = f"its suffix is none of {' '.join(IMAGE_SUFFIXES)}"
     real = _recognise_file(source, file)
-    return f"{reason}; its content is {real}" if real else reason
+    return f"{OTHER_SUFFIX}; its content is {real}" if real else OTHER_SUFFIX
 
 
 def _recognise_file(source: Source, file: SourceFile) -> str | None:
@@ -120,13 +125,16 @@ def _recognise_file(source: Source, file: SourceFile) -> str | None:
         return None
 
 
-def _explain_no_images(root: Path, source: Source, present: list[str]) -> str:
+def _explain_no_images(
+    root: Path, source: Source, present: list[str], left_alone: Mapping[str, str]
+) -> str:
     expected = f"{present[0]}/CLASS" if present else "CLASS or train/CLASS"
     names = sorted({path.partition("/")[0] for path in source.folders})
     names = names or sorted(file.path for file in source.files)
     found = ", ".join(map(shown, names[:LISTED_NAMES])) or "nothing"
     more = ", ..." if len(names) > LISTED_NAMES else ""
+    others = explain_suffixes(left_alone.items())
     return (
-        f"{shown(str(root))}: expected images in folders {expected}, found {found}{more}; make "
-        "such folders with `epochlab prepare`"
+        f"{shown(str(root))}: expected images in folders {expected}, found {found}{more}{others}; "
+        f"{'convert them, or ' if others else ''}make such folders with `epochlab prepare`"
     )

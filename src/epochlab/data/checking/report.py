@@ -11,7 +11,7 @@ from epochlab.data.checking.duplicates import find_exact_copies, find_near_copie
 from epochlab.data.checking.findings import Finding, Item, collect_findings
 from epochlab.data.checking.image_findings import find_image_items, find_undecodable
 from epochlab.data.checking.inspection import Decoded, inspect_images
-from epochlab.data.checking.layout import read_layout
+from epochlab.data.checking.layout import WHOLE, read_layout
 
 REPORT_FORMAT = 1
 
@@ -41,6 +41,11 @@ class Report:
     def num_images(self) -> int:
         """How many files are images by their name and place."""
         return sum(sum(classes.values()) for classes in self.counts.values())
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the folder is one of splits, as training reads it."""
+        return WHOLE not in self.counts
 
     @property
     def is_harmful(self) -> bool:

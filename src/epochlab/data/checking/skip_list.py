@@ -1,15 +1,17 @@
 """The skip list: files below a folder that training leaves out, each with a reason."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from epochlab.data.sources import shown
 from epochlab.errors import DataError
 
 SKIP_FORMAT = 1
 SKIP_NAME = "skip.json"
 REMEDY = "make one with `epochlab check-data DIR`, or set data.skip_list to null"
+LISTED_ENTRIES = 5
 
 
 def format_skip_list(folder: str, skip: Mapping[str, str]) -> str:
@@ -52,6 +54,40 @@ def read_skip_list(path: Path) -> dict[str, str]:
     return dict(sorted(skip.items()))
 
 
+def check_entries(
+    path: Path, num_entries: int, unmatched: Sequence[str], folder: str, example: str
+) -> list[str]:
+    """Looks whether a skip list is one of the folder that it is used for.
+
+    Args:
+        path: The skip list.
+        num_entries: How many files it names.
+        unmatched: Those of them that are not in the folder.
+        folder: The folder, for the message.
+        example: Path of any image below it.
+
+    Returns:
+        A warning, if only some of the files are there.
+
+    Raises:
+        DataError: If none of the files is there: a list of another folder, or in another spelling.
+    """
+    if not unmatched:
+        return []
+    names = ", ".join(map(shown, unmatched[:LISTED_ENTRIES]))
+    names += ", ..." if len(unmatched) > LISTED_ENTRIES else ""
+    if len(unmatched) == num_entries:
+        raise DataError(
+            f"{path}: none of its {num_entries:,} entries is a file of {folder}: {names}; expected "
+            f"paths below that folder with / between folders, as in {shown(example)}; run "
+            f"`epochlab check-data {folder}` for a list of its files, or set data.skip_list to null"
+        )
+    return [
+        f"{len(unmatched):,} of {num_entries:,} entries of data.skip_list are no file of {folder}: "
+        f"{names}; if the folder has changed, run `epochlab check-data` again"
+    ]
+
+
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -66,16 +102,17 @@ def _read_json(path: Path) -> Any:
 
 
 def _check_entry(path: Path, name: str, reason: object) -> None:
-    shown = json.dumps(name)
+    quoted = json.dumps(name)
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or str(PurePosixPath(name)) != name:
         raise DataError(
-            f"{path}: skip: {shown}: expected a path below the folder of the images, as in "
+            f"{path}: skip: {quoted}: expected a path below the folder of the images, as in "
             f'"train/cat/1.jpg"; {REMEDY}'
         )
     if not isinstance(reason, str):
         raise DataError(
-            f"{path}: skip: {shown}: expected a reason in words, got {_name_type(reason)}; {REMEDY}"
+            f"{path}: skip: {quoted}: expected a reason in words, got {_name_type(reason)}; "
+            f"{REMEDY}"
         )
 
 

@@ -5,10 +5,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from epochlab.data.listing import IMAGE_SUFFIXES, OTHER_SUFFIX, explain_suffixes
 from epochlab.data.sources import Source, SourceFile, shown
 from epochlab.errors import DataError
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _FLAT_NAME = re.compile(r"(cat|dog)\.([0-9]{1,9})\.jpe?g", re.IGNORECASE)
 _NUMBERED_NAME = re.compile(r"([0-9]{1,9})\.jpe?g", re.IGNORECASE)
@@ -136,10 +135,13 @@ def find_class_folders(source: Source) -> Layout:
             skipped.append((file.path, reason))
     empty = sorted(names - {image.class_name for image in images})
     if empty:
+        folders = {path for path in classes if path.rpartition("/")[2] in empty}
+        others = explain_suffixes(row for row in skipped if row[0].rpartition("/")[0] in folders)
         raise DataError(
             f"{source.place}: no image directly in the class folder"
-            f"{'s' if len(empty) > 1 else ''} {', '.join(map(shown, empty[:10]))}; add images, or "
-            "take the folder away: an empty class would still count as one"
+            f"{'s' if len(empty) > 1 else ''} {', '.join(map(shown, empty[:10]))}{others}; "
+            f"{'convert them, ' if others else ''}add images, or take the folder away: an empty "
+            "class would still count as one"
         )
     return Layout(tuple(images), tuple(skipped))
 
@@ -154,6 +156,4 @@ def _find_root(source: Source) -> str:
 def _reason_against(folder: str, name: str, classes: Collection[str]) -> str | None:
     if folder not in classes:
         return "does not lie directly in a class folder"
-    if "." + name.lower().rpartition(".")[2] not in IMAGE_SUFFIXES:
-        return f"its suffix is none of {' '.join(sorted(IMAGE_SUFFIXES))}"
-    return None
+    return None if name.lower().endswith(IMAGE_SUFFIXES) else OTHER_SUFFIX
