@@ -20,10 +20,15 @@ from epochlab.data.images import ImageData
 from epochlab.data.mnist import MnistConfig, load_mnist
 from epochlab.data_records import format_hashes
 from epochlab.evaluation import evaluate, format_predictions
-from epochlab.explain.subjects import Row, choose_rows, safe_name
+from epochlab.explain.grid import make_columns
+from epochlab.explain.plans import Request
+from epochlab.explain.subjects import Row, choose_rows, find_subjects, read_rows, safe_name
 from epochlab.hashing import weights_sha256
+from epochlab.input_format import read_input_format
 from epochlab.models.lenet import LeNetConfig, build_lenet
 from epochlab.models.small_xception import SmallXceptionConfig, build_small_xception
+from epochlab.recorded_runs import read_run
+from epochlab.runs import load_run
 
 Answer = tuple[int, str, str]
 layers = keras.layers
@@ -119,7 +124,29 @@ def dense_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on photographs of two classes, with a model inside its model."""
     folder = tmp_path_factory.mktemp("outputs")
-    photographs = make_photographs(folder / "pets", train=3, validation=1, test=3)
+    return make_photograph_run(
+        folder, make_photographs(folder / "pets", train=3, validation=1, test=3)
+    )
+
+
+@pytest.fixture(scope="module")
+def odd_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on files and classes that tables cannot show as they are.
+
+    A spreadsheet would compute both classes, and one has a no-break space. The files are called as
+    macOS calls a screenshot, with a narrow no-break space.
+    """
+    folder = tmp_path_factory.mktemp("outputs")
+    photographs = make_photographs(folder / "pets", train=2, validation=1, test=2)
+    for file in photographs.rglob("*.jpg"):
+        file.rename(file.with_name(f"{file.stem} 9.41\u202fAM.jpg"))
+    for split in photographs.iterdir():
+        (split / "cat").rename(split / "+\u00a0cat")
+        (split / "dog").rename(split / "-")
+    return make_photograph_run(folder, photographs)
+
+
+def make_photograph_run(folder: Path, photographs: Path) -> Path:
     section = {
         "path": str(photographs), "class_names": None, "limit": None, "skip_list": None,
         "on_bad": "error", "image_size": (24, 20), "color_mode": "rgb",
@@ -213,6 +240,17 @@ def test_pictures_say_where_they_come_from(run: Path, call):
     assert (fields["layer"], fields["target"]) == ("conv2", "score")
 
 
+def test_a_moved_run_is_explained_under_its_own_name(run: Path, call, tmp_path: Path, monkeypatch):
+    options = ("--image", "3", "--method", "gradcam")
+    assert call(run, *options)[0] == 0
+    copy = copy_run(run, tmp_path / "deep" / run.name)
+    monkeypatch.chdir(copy)
+    assert call(".", *options, "--trust")[0] == 0
+    assert (copy / "explain/overview.png").read_bytes() == (
+        run / "explain/overview.png"
+    ).read_bytes()
+
+
 def test_without_an_image_the_most_telling_ones_are_taken(run: Path, call):
     code, out, _ = call(run, "--method", "saliency")
     assert code == 0
@@ -253,6 +291,64 @@ def test_a_file_from_elsewhere_is_explained(pets: Path, call, tmp_path: Path):
     (picture,) = folder.glob("saliency-*.png")
     with Image.open(picture) as opened:
         assert opened.size == (170, 150)
+
+
+def test_classes_that_begin_with_a_sign_are_compared_as_they_are(odd_names: Path):
+    run = load_run(odd_names)
+    names = read_input_format(run).class_names
+    assert names == ("+\\xa0cat", "-")
+    rows = read_rows(run)
+    assert {row.truth for row in rows} == set(names)
+    assert {row.prediction for row in rows} <= set(names)
+    images = [row.name for row in rows]
+    subjects = find_subjects(run, read_input_format(run), images)
+    assert [subject.truth for subject in subjects] == [name.split("/")[1] for name in images]
+    request = Request(methods=("gradcam",))
+    (column,) = make_columns([read_run(odd_names)], images, request, trust=True)[1]
+    answers = [cell.is_right for cell in column.cells]
+    assert answers == [row.truth == row.prediction for row in rows]
+    assert any(answers)  # a network that never changes its mind is right about one of two classes
+
+
+def test_files_that_tables_cannot_name_are_found(odd_names: Path, call):
+    code, out, err = call(odd_names, "--method", "saliency")
+    assert code == 0, err
+    assert out.count("saliency-") == len(choose_rows(read_rows(load_run(odd_names))))
+
+
+@pytest.mark.parametrize("name", ["dog.1 9.41\u202fAM.jpg", "dog.1 9.41\\u202fAM.jpg"])
+def test_image_and_class_are_named_as_on_disk_or_as_in_the_tables(odd_names: Path, call, name):
+    for class_name in ("+\u00a0cat", "+\\xa0cat"):
+        options = ("--image", name, "--method", "gradcam", "--class", class_name)
+        code, out, err = call(odd_names, *options)
+        assert code == 0, err
+        picture, *_ = out.splitlines()
+        with Image.open(picture.partition("  ")[0]) as opened:
+            assert opened.info["image"] == "test/-/dog.1 9.41\\u202fAM.jpg"
+            assert opened.info["class"] == "+\\xa0cat"
+
+
+def test_a_changed_file_that_tables_cannot_name_is_refused(odd_names: Path, call):
+    section = yaml.safe_load((odd_names / "config.yaml").read_text())["data"]
+    file = Path(section["path"]) / "test" / "-" / "dog.1 9.41\u202fAM.jpg"
+    content = file.read_bytes()
+    try:
+        file.write_bytes(file.with_name("dog.0 9.41\u202fAM.jpg").read_bytes())
+        code, _, err = call(odd_names, "--image", file.name)
+        assert code == 3 and "AM.jpg: is not the image that the run was tested on" in err
+        file.unlink()
+        code, _, err = call(odd_names, "--image", file.name)
+        assert code == 3 and "9.41\\u202fAM.jpg: cannot be read (No such file" in err
+    finally:
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("table", ["", "image,truth\n1,2\n", "image,truth\n1\n"])
+def test_a_table_that_is_damaged_is_named(run: Path, call, tmp_path: Path, table: str):
+    copy = copy_run(run, tmp_path / "lenet" / "copy")
+    (copy / "predictions.csv").write_text(table)
+    code, _, err = call(copy)
+    assert code == 4 and "predictions.csv: cannot be read" in err and "Traceback" not in err
 
 
 def test_an_image_that_has_changed_since_is_refused(pets: Path, call):

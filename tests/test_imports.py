@@ -101,6 +101,7 @@ ALLOWED = {
         "compare",
         "config",
         "contact_sheets",
+        "csv_text",
         "data",
         "errors",
         "figures",

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import make_digits
+from conftest import make_digits, record_run
+from PIL import Image
+
+from epochlab.commands import reproduce as command
 
 
 def epochlab(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path) -> Path:
     """A finished run of two epochs."""
     script = Path(__file__).parent.parent / "scripts" / "mlp_mnist_relu.py"
+    digits = f"data.path={folder / 'digits.npz'}"
     finished = subprocess.run(
-        [sys.executable, script, "--set", "data.path=digits.npz", "--set", "training.epochs=2"],
+        [sys.executable, script, "--set", digits, "--set", "training.epochs=2"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -84,6 +88,40 @@ def test_resume_goes_on_with_more_epochs(folder, run):
     again = epochlab(folder, "resume", str(run))
     assert "finished already" in again.stdout
     assert again.returncode == 0
+    assert again.stdout.splitlines()[-1] == f"run: {run}"
+
+
+@pytest.mark.slow
+def test_resume_from_inside_the_run_folder_redraws_the_same_pictures(run):
+    with Image.open(run / "loss.png") as opened:
+        before = dict(opened.info)
+    epochs = len((run / "history.csv").read_text().splitlines())
+    finished = epochlab(run, "resume", ".", "--set", f"training.epochs={epochs}")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == f"run: {run}"
+    with Image.open(run / "loss.png") as opened:
+        after = dict(opened.info)
+    assert (after["experiment"], after["run"]) == ("mlp_mnist_relu", run.name)
+    assert after.keys() == before.keys()
+
+
+@pytest.mark.parametrize(
+    ("place", "out"),
+    [("runs/lenet_mnist/first", "runs"), ("deep/kept", None), ("deep/lenet_mnist", None)],
+)
+def test_a_new_run_goes_where_the_runs_are(place: str, out: str | None, tmp_path, monkeypatch):
+    """A run that was moved lies among none; what is above it is somebody's own folder."""
+    run = record_run(tmp_path / "made").path
+    (tmp_path / place).parent.mkdir(parents=True)
+    run = run.rename(tmp_path / place)
+    script = tmp_path / "lenet_mnist.py"
+    script.touch()
+    started = []
+    monkeypatch.setattr(command, "_train", lambda words: started.append(words) or run)
+    command.reproduce(run, None, script)
+    (words,) = started
+    expected = "outputs" if out is None else str(tmp_path / out)
+    assert words[words.index("--out") + 1] == expected
 
 
 def test_an_unfinished_run_is_not_reproduced(tmp_path):

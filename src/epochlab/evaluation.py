@@ -116,7 +116,7 @@ def record_evaluation(
     provenance: dict[str, str],
 ) -> None:
     """Writes `predictions.csv`, `confusion.png` and `mistakes.png` into the run folder."""
-    title = f"{run.path.parent.name}: {evaluation.accuracy:.2%} of {len(split):,} test images"
+    title = f"{run.experiment}: {evaluation.accuracy:.2%} of {len(split):,} test images"
     write_text(run.path / "predictions.csv", format_predictions(evaluation, split, class_names))
     plot_confusion(
         run.path / "confusion.png",

@@ -37,12 +37,12 @@ class RecordedRun:
     @property
     def name(self) -> str:
         """`EXPERIMENT/RUN`, as in the path of the folder."""
-        return f"{self.experiment}/{self.run.path.name}"
+        return f"{self.experiment}/{self.run.name}"
 
     @property
     def experiment(self) -> str:
         """Name of the experiment."""
-        return str(self.config.get("experiment", self.run.path.parent.name))
+        return str(self.config.get("experiment", self.run.path.absolute().parent.name))
 
     @property
     def seed(self) -> int | None:

@@ -46,6 +46,7 @@ def _draw_curves(run: Run, progress: Progress) -> None:
     if not history:
         return
     best_epoch = find_best_epoch(history)
+    provenance = run.provenance(best_epoch)
     for metric in ("accuracy", "loss"):
         validation = [getattr(row, f"val_{metric}") for row in history]
         plot_curve(
@@ -56,6 +57,6 @@ def _draw_curves(run: Run, progress: Progress) -> None:
             best_epoch=best_epoch,
             overfitting=find_overfitting(history),
             phase_starts=progress.phase_starts,
-            title=f"{run.path.parent.name}, {run.path.name}",
-            provenance=run.provenance(best_epoch),
+            title=f"{run.experiment}, {run.name}",
+            provenance=provenance,
         )

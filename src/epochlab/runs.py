@@ -28,6 +28,27 @@ class Run:
     path: Path
 
     @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.absolute().name
+
+    @cached_property
+    def experiment(self) -> str:
+        """Name of the experiment, wherever the folder lies now.
+
+        Raises:
+            ConfigError: If the config cannot be read.
+        """
+        named = read_yaml(self.config_path).values.get("experiment")
+        return named if isinstance(named, str) else self.path.absolute().parent.name
+
+    @property
+    def out(self) -> Path:
+        """The folder of all experiments' runs that it lies in; `outputs` if it lies in none."""
+        parent = self.path.absolute().parent
+        return parent.parent if parent.name == self.experiment else Path("outputs")
+
+    @property
     def is_finished(self) -> bool:
         """Whether training, scoring and all records are complete."""
         return (self.path / "metrics.json").is_file()
@@ -84,8 +105,8 @@ class Run:
         git = self.environment["git"] or {}
         versions = self.environment["versions"]
         return {
-            "experiment": self.path.parent.name,
-            "run": self.path.name,
+            "experiment": self.experiment,
+            "run": self.name,
             "seed": str(read_yaml(self.config_path).values["seed"]),
             "config_sha256": hashlib.sha256(config_bytes).hexdigest(),
             "commit": f"{git.get('commit', 'none')}{' (dirty)' if git.get('dirty') else ''}",
@@ -124,12 +145,14 @@ def create_run(out: Path, experiment: str, seed: int, records: Mapping[str, str]
 def load_run(path: Path) -> Run:
     """Opens the run folder at `path`.
 
+    The run has the path as it is given, unless that has no name to call the run by, as `.`.
+
     Raises:
         RunError: If there is no such folder or it is not one of a run.
     """
     if not path.is_dir():
         raise RunError(f"{path}: no such folder; give the folder of a run, as OUT/EXPERIMENT/TIME")
-    run = Run(path)
+    run = Run(path.resolve() if path.name in ("", "..") else path)
     if not run.config_path.is_file():
         raise RunError(
             f"{path}: no run folder, it lacks config.yaml; give a folder that a script printed "

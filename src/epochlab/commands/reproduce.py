@@ -15,7 +15,10 @@ def reproduce(
     run: RunFolder,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="folder for the new run (default: that of RUN)"),
+        typer.Option(
+            metavar="DIR",
+            help="folder for the new run (default: that which RUN lies in, or outputs)",
+        ),
     ] = None,
     script: ScriptFile = None,
 ) -> None:
@@ -32,11 +35,10 @@ def reproduce(
     first = load_run(run)
     if not first.is_finished:
         raise RunError(f"{run}: is not finished; go on with it first: epochlab resume {run}")
-    out = out or first.path.absolute().parent.parent
     command = [
         sys.executable,
         str(find_script(first, script)),
-        *("--config", str(first.config_path), "--out", str(out)),
+        *("--config", str(first.config_path), "--out", str(out or first.out)),
         *("--set", "training.trackers=[]"),  # which have had their record of it
     ]
     again = load_run(_train(command))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from epochlab.data.sources import shown
 from epochlab.errors import ConfigError
 from epochlab.explain.activations import find_feature_maps
 from epochlab.explain.layers import Place, find_last_convolution, find_place, shorten
@@ -102,6 +103,7 @@ def find_class(name: str | None, class_names: Sequence[str]) -> int | None:
     """
     if name is None:
         return None
+    name = shown(name)  # as a run records its classes
     if name in class_names:
         return class_names.index(name)
     close = difflib.get_close_matches(name, class_names, n=1)

@@ -174,7 +174,7 @@ class Explanation:
 
     def _draw_overview(self, rows: Sequence[Row]) -> Written:
         path = self.folder / OVERVIEW
-        title = f"{self.run.path.parent.name}, {self.run.path.name}"
+        title = f"{self.run.experiment}, {self.run.name}"
         if self.plan.cam_place is not None:
             title += f": Grad-CAM on {self.plan.cam_place.name}"
         fields = self._provenance | {"method": "overview"}

@@ -1,7 +1,9 @@
 """The pixels of a run's test images, from where its data lies, if it is still the same."""
 
+import contextlib
 import csv
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,9 @@ from epochlab.config.yaml_reader import read_yaml
 from epochlab.data.decoding import decode_image
 from epochlab.data.image_search import read_image
 from epochlab.data.mnist import MnistConfig, load_mnist
+from epochlab.data.sources import shown
 from epochlab.errors import DataError, RunError
+from epochlab.explain.tables import read_table
 from epochlab.input_format import InputFormat
 from epochlab.runs import Run
 
@@ -77,8 +81,7 @@ def _from_arrays(run: Run, section: dict[str, Any]) -> PixelsOf:
 def _from_files(run: Run, form: InputFormat, root: Path) -> PixelsOf:
     path = run.path / "files.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as opened:
-            hashes = {row["file"]: row["sha256"] for row in csv.DictReader(opened)}
+        hashes = {row["file"]: row["sha256"] for row in read_table(path)}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise RunError(
             f"{path}: cannot be read ({error}), and so it is not known which images the run had; "
@@ -91,7 +94,7 @@ def _from_files(run: Run, form: InputFormat, root: Path) -> PixelsOf:
         )
 
     def pixels_of(name: str) -> "tuple[np.ndarray, np.ndarray]":
-        file = root / name
+        file = _find_file(root, name)
         try:
             content = read_image(str(file))
             if hashlib.sha256(content).hexdigest() != hashes.get(name):
@@ -99,6 +102,26 @@ def _from_files(run: Run, form: InputFormat, root: Path) -> PixelsOf:
             color_mode = "rgb" if form.image_shape[-1] == 3 else "grayscale"
             return decode_image(content, color_mode), form.decode(content)
         except DataError as error:
-            raise DataError(f"{file}: {error}; {REMEDY}") from error
+            raise DataError(f"{shown(str(file))}: {error}; {REMEDY}") from error
 
     return pixels_of
+
+
+def _find_file(root: Path, name: str) -> Path:
+    """Returns the file below `root` that the run's records call `name`, whether it is there or not.
+
+    They have names as `shown` writes them, which is not what the file system calls, for example,
+    the screenshots of macOS: those have a narrow no-break space before AM and PM.
+    """
+    file = root
+    for part in name.split("/"):
+        file /= _find_entry(file, part)
+    return file
+
+
+def _find_entry(folder: Path, recorded: str) -> str:
+    if not os.path.lexists(folder / recorded):
+        with contextlib.suppress(OSError):
+            entries = sorted(os.listdir(folder))
+            return next((entry for entry in entries if shown(entry) == recorded), recorded)
+    return recorded

@@ -15,6 +15,7 @@ from epochlab.data.image_search import read_image
 from epochlab.data.sources import shown
 from epochlab.errors import DataError, RunError
 from epochlab.explain.run_pixels import open_test_pixels
+from epochlab.explain.tables import read_table
 from epochlab.input_format import InputFormat
 from epochlab.runs import Run
 
@@ -63,12 +64,11 @@ def read_rows(run: Run) -> list[Row]:
     """
     path = run.path / "predictions.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as opened:
-            return [
-                Row(row["image"], row["truth"], row["prediction"], float(row["probability"]))
-                for row in csv.DictReader(opened)
-            ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        return [
+            Row(row["image"], row["truth"], row["prediction"], float(row["probability"]))
+            for row in read_table(path)
+        ]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise RunError(
             f"{path}: cannot be read ({error}); the run folder is damaged; give another run, or "
             "images with --image FILE"
@@ -119,26 +119,25 @@ def find_subjects(run: Run, form: InputFormat, asked: Sequence[str]) -> list[Sub
 
 def _find(text: str, rows: Sequence[Row]) -> Row | Path:
     """Returns the test image or the file that `text` means; the test set comes first."""
-    named = [row for row in rows if row.name == text]
-    named = named or [row for row in rows if row.name.rpartition("/")[2] == text]
+    recorded = shown(text)  # as predictions.csv has it
+    named = [row for row in rows if row.name == recorded]
+    named = named or [row for row in rows if row.name.rpartition("/")[2] == recorded]
     if len(named) == 1:
         return named[0]
     if named:
         names = ", ".join(row.name for row in named[:LISTED_NAMES])
-        raise DataError(f"--image {shown(text)}: means several test images, {names}; give one")
+        raise DataError(f"--image {recorded}: means several test images, {names}; give one")
     path = Path(text)
     if path.is_file():
         return path
     if path.is_dir():
-        raise DataError(f"--image {shown(text)}: a folder; give one image at a time")
+        raise DataError(f"--image {recorded}: a folder; give one image at a time")
     names = {row.name.rpartition("/")[2]: row.name for row in rows}
-    close = difflib.get_close_matches(text, names, n=1)
+    close = difflib.get_close_matches(recorded, names, n=1)
     hint = f"; did you mean {names[close[0]]}?" if close else ""
     if not hint and rows:
         hint = f"; the test set goes from {rows[0].name} to {rows[-1].name}"
-    raise DataError(
-        f"--image {shown(text)}: neither an image of the run's test set nor a file{hint}"
-    )
+    raise DataError(f"--image {recorded}: neither an image of the run's test set nor a file{hint}")
 
 
 def _open_rows(run: Run, form: InputFormat, rows: Sequence[Row]) -> list[Subject]:

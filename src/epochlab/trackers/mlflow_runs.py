@@ -45,7 +45,7 @@ class MlflowRun:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.client = _connect(run.path.parent.parent)
+        self.client = _connect(run.out)
         settings = {
             key: format_value(value)[:LONGEST_VALUE]
             for key, value in flatten(read_yaml(run.config_path).values).items()
@@ -93,9 +93,8 @@ class MlflowRun:
         """Makes the run, in the experiment of the same name as ours."""
         from mlflow.exceptions import MlflowException
 
-        folder = self.run.path
-        name = folder.parent.name
-        artifacts = folder.parent.parent.absolute() / ARTIFACTS
+        name = self.run.experiment
+        artifacts = self.run.out.absolute() / ARTIFACTS
         with contextlib.suppress(MlflowException):  # it is there, perhaps since a moment ago
             self.client.create_experiment(
                 name, artifact_location=artifacts.as_uri() if _is_local() else None
@@ -103,7 +102,7 @@ class MlflowRun:
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             raise LookupError(f"there is no experiment {name}, and none can be made")
-        run = self.client.create_run(experiment.experiment_id, run_name=folder.name)
+        run = self.client.create_run(experiment.experiment_id, run_name=self.run.name)
         return run.info.run_id
 
     def _log_settings(self, settings: Mapping[str, str], known: Mapping[str, str]) -> None:
