@@ -78,7 +78,7 @@ def run_epochs(
     loss_mean = keras.metrics.Mean()
     accuracy = keras.metrics.SparseCategoricalAccuracy()
 
-    @tf.function
+    @tf.function(jit_compile=config.jit_compile)
     def train_step(images: "tf.Tensor", labels: "tf.Tensor") -> None:
         with tf.GradientTape() as tape:
             logits = model(images, training=True)

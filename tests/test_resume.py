@@ -143,7 +143,21 @@ def test_a_recipe_cut_off_within_an_epoch_ends_with_the_same_bits(data, tmp_path
     assert train_recipe(data, cut) == whole
     assert untimed(cut.path) == untimed(straight.path)
     rates = [float(row.rpartition(",")[2]) for row in untimed(cut.path)[1:]]
-    assert rates == pytest.approx([0.00075, 0.00025, 0.0], abs=1e-9)
+    steps = len(data.train) // 2
+    last_steps = np.array([1, 2, 3]) * steps - 1
+    assert rates == pytest.approx(
+        0.0005 * (1 + np.cos(np.pi * last_steps / (3 * steps))), rel=1e-4, abs=1e-9
+    )
+
+
+@pytest.mark.slow
+def test_a_signal_in_the_last_epoch_stops_before_the_run_is_scored(data, tmp_path):
+    run = new_run(tmp_path)
+    steps = len(data.train) // 2
+    with pytest.raises(Stopped, match="SIGTERM at the end of epoch 3"):
+        train(signalling(data, 3 * steps, signal.SIGTERM), run)
+    whole = train(data, new_run(tmp_path / "whole"))
+    assert train(data, run) == whole
 
 
 @pytest.fixture
@@ -214,6 +228,20 @@ def test_more_epochs_extend_a_finished_run_to_what_the_longer_run_gives(
     assert fewer.returncode == 4
     assert "training.epochs: was 4, now 3" in fewer.stderr
     assert weights(short)
+
+
+@pytest.mark.slow
+def test_a_refusal_after_the_comparison_leaves_a_finished_run_as_it_was(cut_run, run_script):
+    run = cut_run("model.dense_units=[8, null, null]")
+    assert run_script("mlp_mnist_relu", "--resume", str(run)).returncode == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused = run_script(
+        "mlp_mnist_relu", "--resume", str(run), "--set", "model.dense_units=[9, null, null]",
+        "--allow-changes",
+    )  # fmt: skip
+    assert refused.returncode == 4
+    assert "does not fit the model" in refused.stderr
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow

@@ -163,7 +163,11 @@ def test_cosine_takes_the_learning_rate_to_zero_within_its_phase(run_script, pho
         run_script("cats_dogs_vgg16_features", *settings(photographs, *changes)), tmp_path
     )
     rates = [float(row.split(",")[5]) for row in untimed(run)[1:]]
-    assert rates == pytest.approx([2e-5 * 0.75, 2e-5 * 0.25, 0.0], abs=1e-11)
+    steps = 3  # of an epoch: 12 images in batches of 4
+    last_steps = np.array([1, 2, 3]) * steps - 1
+    assert rates == pytest.approx(
+        1e-5 * (1 + np.cos(np.pi * last_steps / (3 * steps))), rel=1e-4, abs=1e-11
+    )
 
 
 def test_a_cosine_and_a_decay_are_refused_together():
@@ -206,6 +210,30 @@ def test_other_weights_are_refused_on_resume(run_script, photographs, tmp_path):
     finished = run_script("cats_dogs_vgg16_features", "--resume", str(run))
     assert finished.returncode == 4
     assert "not the weights that the run began with" in finished.stderr
+
+
+@pytest.mark.slow
+def test_a_phase_begins_from_the_best_epoch_of_the_one_before_whatever_was_damaged(
+    run_script, photographs, tmp_path
+):
+    # The rate is high enough for the first phase's last epoch not to be its best one.
+    arguments = settings(
+        photographs, *PHASES, "phases.0.epochs=4", "phases.0.optimizer.learning_rate=3.0",
+        "training.keep=best", "features.variants=2",
+    )  # fmt: skip
+    whole = run_folder(run_script("cats_dogs_vgg16_finetune", *arguments), tmp_path)
+    losses = [float(row.split(",")[3]) for row in untimed(whole)[1:5]]
+    assert min(losses) < losses[-1]
+    cut = run_folder(
+        run_script("cats_dogs_vgg16_finetune", *arguments, "--set", "phases.1.epochs=1"), tmp_path
+    )
+    (cut / "config.yaml").write_text((whole / "config.yaml").read_text())
+    (cut / "metrics.json").unlink()
+    (cut / "checkpoints" / "epoch-00005.npz").write_bytes(b"damaged")
+    assert run_folder(run_script("cats_dogs_vgg16_finetune", "--resume", str(cut)), tmp_path) == cut
+    assert untimed(cut) == untimed(whole)
+    assert metrics(cut)["weights_sha256"] == metrics(whole)["weights_sha256"]
+    assert metrics(cut)["kept_epoch"] == metrics(whole)["kept_epoch"]
 
 
 @pytest.mark.slow

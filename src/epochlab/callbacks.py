@@ -14,7 +14,9 @@ import keras
 import numpy as np
 
 from epochlab.checkpoint import (
+    KEPT,
     Checkpoint,
+    drop_best,
     drop_old_checkpoints,
     keep_best,
     save_checkpoint,
@@ -176,9 +178,13 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def _keep_if_best(self, path: Path) -> None:
         """Keeps the checkpoint of the last epoch as the best one if it is that."""
-        best = find_best_epoch(self.phase_history)
-        if self.training_config.keep == "best" and best == len(self.history):
-            keep_best(path)
+        if self.training_config.keep != "best":
+            return
+        phase = len(self.progress.phase_starts)
+        if find_best_epoch(self.phase_history) == len(self.history):
+            keep_best(path, phase)
+        if len(self.phase_history) >= KEPT:  # so no checkpoint is of the phase before
+            drop_best(path.parent, phase - 1)
 
     def _metric_variables(self) -> list[Any]:
         metrics = self.model.metrics if self.own_metrics is None else self.own_metrics
@@ -190,7 +196,12 @@ class EpochRecorder(keras.callbacks.Callback):
             raise Stopped(f"{self.request.signal_name} at {self.progress.place}")
 
     def _learning_rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        """Returns the rate of the step that was done last."""
+        optimizer = self.model.optimizer
+        schedule = optimizer._learning_rate  # the property gives the next step's
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return float(keras.ops.convert_to_numpy(schedule(optimizer.iterations - 1)))
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 def _build_metrics(model: keras.Model) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 KEPT = 2
-BEST = "best.npz"
 
 
 def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> Path:
@@ -115,28 +114,43 @@ def read_newest(folder: Path) -> Checkpoint:
     return Checkpoint(None, Progress())
 
 
-def keep_best(path: Path) -> None:
-    """Keeps the checkpoint at `path` as the best one, whatever is dropped later."""
-    with replace_file(path.with_name(BEST), size=path.stat().st_size) as beside:
+def keep_best(path: Path, phase: int = 1) -> None:
+    """Keeps the checkpoint at `path` as the best one of its phase, whatever is dropped later.
+
+    Each phase has a file of its own: where the newest checkpoints are damaged, a run may have to
+    begin its newest phase anew, from the best epoch of the one before.
+    """
+    with replace_file(_best_path(path.parent, phase), size=path.stat().st_size) as beside:
         shutil.copyfile(path, beside)
 
 
+def drop_best(folder: Path, phase: int) -> None:
+    """Removes what `keep_best` kept of a phase that the run can no longer go back to."""
+    _best_path(folder, phase).unlink(missing_ok=True)
+
+
+def _best_path(folder: Path, phase: int) -> Path:
+    return folder / f"best-{phase}.npz"
+
+
 def read_best_epoch(folder: Path) -> int | None:
-    """Returns the epoch at whose end `keep_best` kept the state, if there is one.
+    """Returns the epoch at whose end `keep_best` kept a state of the newest phase, if there is one.
 
     Raises:
         RunError: If the file is damaged.
     """
-    path = folder / BEST
-    return len(read_checkpoint(path)[0].history) if path.exists() else None
+    phases = [int(path.stem.removeprefix("best-")) for path in folder.glob("best-*.npz")]
+    if not phases:
+        return None
+    return len(read_checkpoint(_best_path(folder, max(phases)))[0].history)
 
 
-def restore_best(folder: Path, model: "keras.Model") -> None:
-    """Gives `model` the state that `keep_best` kept, if there is one.
+def restore_best(folder: Path, model: "keras.Model", phase: int = 1) -> None:
+    """Gives `model` the state that `keep_best` kept of a phase, if there is one.
 
     Raises:
         RunError: If the file is damaged or belongs to another model.
     """
-    path = folder / BEST
+    path = _best_path(folder, phase)
     if path.exists():
         Checkpoint(path, *read_checkpoint(path)).restore(model)

@@ -35,7 +35,7 @@ class EnvironmentFault(EpochlabError):
     exit_code = 5
 
 
-DIVERGED_REMEDY = "give a lower training.optimizer.learning_rate, or another model.scaling"
+DIVERGED_REMEDY = "give the optimizer a lower learning_rate, or another model.scaling"
 
 
 class DivergedError(EpochlabError):

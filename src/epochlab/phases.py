@@ -101,7 +101,6 @@ class TransferTraining:
         progress = checkpoint.progress
         starts = progress.phase_starts
         begun = len(starts)
-        begin_at(run, progress.place)
         model, data = self.parts.whole, self.data
         if self.augment is not None:
             draw_augmentation(run, self.data, self.augment, seed=self.seed)
@@ -116,10 +115,12 @@ class TransferTraining:
                     checkpoint.restore(model)
                 else:
                     starts.append(len(progress.history) + 1)
+                if number == max(begun, 1):
+                    begin_at(run, progress.place)
                 augment = self.augment if data is self.data else None
                 with recording_after(checkpoint, data, config, run) as recorder:
                     run_epochs(model, data, config, recorder, seed=self.seed, augment=augment)
-                keep_weights(model, config, run)
+                keep_weights(model, config, run, number)
         if self.features.save_parts and data is not self.data:
             save_parts(run.path, data, model)
         return Trained(progress.history, model, data)

@@ -1,16 +1,18 @@
 """Going on with a run in a new process: the same as before, or said and recorded what is not."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochlab.config import Section, dump_config
 from epochlab.data_records import FILES, changed_files, format_hashes
-from epochlab.errors import RunError
-from epochlab.files import remove_temporary, write_text
+from epochlab.errors import EpochlabError, RunError
+from epochlab.files import remove_temporary, replace_file, write_text
 from epochlab.runs import Run
 from epochlab.session_records import (
     KILLED,
+    SESSIONS,
     Change,
     describe_session,
     find_changes,
@@ -21,6 +23,50 @@ from epochlab.session_records import (
 
 if TYPE_CHECKING:
     from epochlab.data.images import ImageData
+
+
+# What a session writes, or draws anew, before its first step; what marks a run as finished comes
+# last, as it did when the run was finished.
+EARLY = (
+    "config.yaml",
+    "data.json",
+    FILES,
+    "summary.txt",
+    "model.png",
+    "augmentation.png",
+    "accuracy.png",
+    "loss.png",
+    SESSIONS,
+    "metrics.json",
+)
+
+
+@contextlib.contextmanager
+def unchanged_unless_begun(run: Run) -> Iterator[None]:
+    """Puts the records of `run` back as they were if the block fails before training goes on.
+
+    Whether weights and network are those that the run began with is known only once both are
+    loaded. A finished run for which that is refused stays finished.
+    """
+    before = {name: path.read_bytes() for name in EARLY if (path := run.path / name).is_file()}
+    try:
+        yield
+    except BaseException:
+        # What keeps records from being read or written has been said, or is the error itself.
+        with contextlib.suppress(OSError, EpochlabError):
+            if not read_sessions(run)[-1]["begun"]:
+                _put_back(run, before)
+        raise
+
+
+def _put_back(run: Run, before: Mapping[str, bytes]) -> None:
+    for name in EARLY:
+        path = run.path / name
+        if name not in before:
+            path.unlink(missing_ok=True)
+        elif not path.is_file() or path.read_bytes() != before[name]:
+            with replace_file(path) as beside:
+                beside.write_bytes(before[name])
 
 
 def begin_session(

@@ -13,7 +13,7 @@ from epochlab.config import LoadedConfig, Section, describe_config, dump_config
 from epochlab.data_records import FILES, describe_data, format_hashes
 from epochlab.errors import EnvironmentFault, EpochlabError, RunError
 from epochlab.files import format_json
-from epochlab.resuming import begin_session
+from epochlab.resuming import begin_session, unchanged_unless_begun
 from epochlab.run_lock import lock_run
 from epochlab.runs import Run, create_run
 from epochlab.session_records import SESSIONS, describe_session, end_session
@@ -106,17 +106,22 @@ class Session(Generic[Config]):
             print(summarize(model), end="")
             raise PlanShown
         find_drawing_program()  # what is missing is said before there is a folder
-        check_trackers(
-            training.trackers, self.resumed.path.parent.parent if self.resumed else self.out
-        )
+        check_trackers(training.trackers, self.resumed.out if self.resumed else self.out)
         run = self.resumed or self._create_run(data)
-        with lock_run(run.path):
-            if self.resumed is not None:
-                begin_session(run, data, self.config, self.script, allow_changes=self.allow_changes)
-            with self._reporting(run):
-                record_model(run, model)
-                print(describe_data(data, training), flush=True)
-                yield run
+        with lock_run(run.path), self._going_on(run, data), self._reporting(run):
+            record_model(run, model)
+            print(describe_data(data, training), flush=True)
+            yield run
+
+    @contextlib.contextmanager
+    def _going_on(self, run: Run, data: "ImageData") -> Iterator[None]:
+        """Begins a new session of a run that there is already; of a new one it has the first."""
+        if self.resumed is None:
+            yield
+            return
+        with unchanged_unless_begun(run):
+            begin_session(run, data, self.config, self.script, allow_changes=self.allow_changes)
+            yield
 
     def _create_run(self, data: "ImageData") -> Run:
         from epochlab.environment import describe_environment  # slow to load, so only when needed

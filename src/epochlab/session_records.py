@@ -30,6 +30,7 @@ NUMERICS = ("versions", "cpu", "cpu_features", "devices", "onednn", "switches", 
 # What a session is that says nothing: records may be older, or somebody else's.
 EMPTY_SESSION: dict[str, Any] = {
     "from": format_place(0, 0),
+    "begun": False,
     "changes": {},
     "ended": None,
     "data": {},
@@ -70,6 +71,7 @@ def describe_session(
         "started": environment["started"],
         "command": environment["command"],
         "from": format_place(0, 0),
+        "begun": False,
         "changes": {},
         "ended": None,
         "data": {key: value for key, value in data.items() if key not in FREE_OF_DATA},
@@ -109,10 +111,13 @@ def write_sessions(run: Run, sessions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def begin_at(run: Run, place: str) -> None:
-    """Notes from where the newest session goes on, and says so if that is not the beginning."""
+    """Notes that the newest session trains now, and from where; says so if not from the start.
+
+    Before this nothing of the run is changed for good: see `resuming.unchanged_unless_begun`.
+    """
     *before, newest = read_sessions(run)
+    write_sessions(run, [*before, newest | {"from": place, "begun": True}])
     if newest["from"] != place:
-        write_sessions(run, [*before, newest | {"from": place}])
         print(f"going on from {place}", flush=True)
 
 

@@ -214,7 +214,7 @@ def recording_after(
 
     In the block a signal to stop is taken between steps.
     """
-    from epochlab.callbacks import EpochRecorder  # loads Keras, so only once it is needed
+    from epochlab.callbacks import EpochRecorder, Stopped  # loads Keras, so only once it is needed
 
     steps = count_epoch_steps(config, data)
     with stop_requests() as request, tracking(run, config) as trackers:
@@ -223,6 +223,8 @@ def recording_after(
         )
         recorder.catch_up(checkpoint)
         yield recorder
+        if request.signal_name is not None:  # it came in the last epoch, after its last step
+            raise Stopped(f"{request.signal_name} at {checkpoint.progress.place}")
 
 
 def choose_steps_per_execution(steps: int, pixels_per_step: int) -> int:
@@ -239,7 +241,7 @@ def choose_steps_per_execution(steps: int, pixels_per_step: int) -> int:
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
-def keep_weights(model: "keras.Model", config: TrainingSettings, run: Run) -> None:
-    """Gives `model` the weights that `config.keep` asks for: the last ones or the best ones."""
+def keep_weights(model: "keras.Model", config: TrainingSettings, run: Run, phase: int = 1) -> None:
+    """Gives `model` the weights of a phase that `config.keep` asks for: the last or the best."""
     if config.keep == "best":
-        restore_best(run.checkpoints, model)
+        restore_best(run.checkpoints, model, phase)
