@@ -1,5 +1,6 @@
 """A checkpoint puts back everything that the next epoch depends on, or says why it cannot."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 
 from epochlab.checkpoint import (
+    adopt_best,
+    drop_best,
     keep_best,
     list_checkpoints,
+    read_best_epoch,
     read_newest,
     restore_best,
     save_checkpoint,
@@ -181,3 +185,28 @@ def test_best_state_outlives_later_checkpoints(tmp_path: Path):
     assert weights_sha256(model) != best
     restore_best(tmp_path, model)
     assert weights_sha256(model) == best
+
+
+def test_each_phase_keeps_its_own_best_epoch(tmp_path: Path):
+    model = make_model()
+    keep_best(save_checkpoint(tmp_path, model, after(1)), phase=1)
+    first = weights_sha256(model)
+    train(model)
+    keep_best(save_checkpoint(tmp_path, model, after(2)), phase=2)
+    shutil.copy(tmp_path / "best-2.npz", tmp_path / "best-3 copy.npz")
+    assert read_best_epoch(tmp_path) == 2
+    restore_best(tmp_path, model, phase=1)
+    assert weights_sha256(model) == first
+    drop_best(tmp_path, phase=2)
+    assert read_best_epoch(tmp_path) == 1
+
+
+@pytest.mark.parametrize(("epoch", "adopted"), [(1, 1), (2, None)])
+def test_the_best_epoch_of_an_older_version_is_taken_over_if_it_is_the_best_one(
+    tmp_path: Path, epoch, adopted
+):
+    model = make_model()
+    keep_best(save_checkpoint(tmp_path, model, after(1)))
+    (tmp_path / "best-1.npz").rename(tmp_path / "best.npz")
+    adopt_best(tmp_path, 1, epoch)
+    assert read_best_epoch(tmp_path) == adopted

@@ -109,13 +109,31 @@ def test_a_run_that_was_changed_on_the_way_is_of_no_config(tmp_path):
     accept(changed, "training.optimizer.learning_rate", 0.1, 0.001)
     comparison = compare(changed, *clean)
     assert [(group.label, len(group.runs)) for group in comparison.groups] == [
-        ("changed=training.optimizer.learning_rate was 0.1", 1),
+        (f"changed={changed.path.name}: training.optimizer.learning_rate was 0.1", 1),
         ("lenet_mnist (n = 2)", 2),
     ]
     assert comparison.notes == [
         f"lenet_mnist/{changed.path.name}: was changed on the way: "
         "training.optimizer.learning_rate: was 0.1, now 0.001"
     ]
+
+
+def test_runs_that_were_changed_on_the_way_are_never_one_config(tmp_path):
+    runs = [record_run(tmp_path, "seed=1"), record_run(tmp_path, "seed=1")]
+    for run in runs:
+        accept(run, "training.optimizer.learning_rate", 0.1, 0.001)
+    comparison = compare(*runs)
+    assert [len(group.runs) for group in comparison.groups] == [1, 1]
+    assert comparison.repeated == []
+
+
+def test_of_changed_data_only_the_hash_is_told(tmp_path):
+    run = record_run(tmp_path)
+    pairs = {"data.sha256": ["a" * 64, "b" * 64], "data.skipped.1.jpg": [None, "damaged"]}
+    sessions = [{"ended": "killed"}, {"ended": "finished", "changes": pairs}]
+    run.write_json("sessions.json", {"sessions": sessions})
+    (note,) = compare(run).notes
+    assert "data.sha256" in note
 
 
 def test_another_cpu_on_the_way_is_noted_and_no_other_config(tmp_path):

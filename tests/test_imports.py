@@ -44,7 +44,7 @@ ALLOWED = {
     "significance": set(),
     "labels": {"config"},
     "run_search": {"errors", "recorded_runs", "runs"},
-    "comparison_notes": {"errors", "labels", "recorded_runs", "session_records"},
+    "comparison_notes": {"config", "errors", "labels", "recorded_runs", "session_records"},
     "compare": {
         "comparison_notes",
         "config",

@@ -16,6 +16,7 @@ import numpy as np
 from epochlab.checkpoint import (
     KEPT,
     Checkpoint,
+    adopt_best,
     drop_best,
     drop_old_checkpoints,
     keep_best,
@@ -171,6 +172,9 @@ class EpochRecorder(keras.callbacks.Callback):
         if checkpoint.path is None:
             return
         drop_old_checkpoints(self.run.checkpoints)
+        if self.training_config.keep == "best":
+            phase, best = len(self.progress.phase_starts), find_best_epoch(self.phase_history)
+            adopt_best(self.run.checkpoints, phase, best)
         if self.progress.step == 0 and self.phase_history:
             self._keep_if_best(checkpoint.path)
         self.run.write_history(self.history)

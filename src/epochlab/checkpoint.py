@@ -1,5 +1,6 @@
 """The checkpoints of a run: the newest two and the best one, written, found and put back."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 KEPT = 2
+BEST_NAME = re.compile(r"best-(\d+)\.npz")
 
 
 def save_checkpoint(folder: Path, model: "keras.Model", progress: Progress) -> Path:
@@ -133,13 +135,31 @@ def _best_path(folder: Path, phase: int) -> Path:
     return folder / f"best-{phase}.npz"
 
 
+def adopt_best(folder: Path, phase: int, epoch: int | None) -> None:
+    """Takes over what a version that had one file for all phases kept, if it is of `epoch`.
+
+    Args:
+        folder: Where the checkpoints of the run lie.
+        phase: The phase that the run is in.
+        epoch: The best one of that phase so far.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    old, new = folder / "best.npz", _best_path(folder, phase)
+    if old.exists() and not new.exists() and len(read_checkpoint(old)[0].history) == epoch:
+        old.rename(new)
+
+
 def read_best_epoch(folder: Path) -> int | None:
     """Returns the epoch at whose end `keep_best` kept a state of the newest phase, if there is one.
 
     Raises:
         RunError: If the file is damaged.
     """
-    phases = [int(path.stem.removeprefix("best-")) for path in folder.glob("best-*.npz")]
+    # A copy that somebody made has another name.
+    names = (BEST_NAME.fullmatch(path.name) for path in folder.glob("best-*"))
+    phases = [int(name[1]) for name in names if name]
     if not phases:
         return None
     return len(read_checkpoint(_best_path(folder, max(phases)))[0].history)

@@ -142,7 +142,7 @@ def _settings(run: RecordedRun) -> dict[str, Any]:
     if (weights := identify_weights(run)) is not None:
         kept[WEIGHTS] = weights
     if changed := list_changed_settings(run):
-        kept[CHANGED] = "; ".join(changed)
+        kept[CHANGED] = f"{run.run.name}: {'; '.join(changed)}"  # each has its own course
     return kept
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from epochlab.config import list_settings
 from epochlab.errors import RunError
 from epochlab.labels import format_setting
 from epochlab.recorded_runs import RecordedRun
@@ -71,10 +72,17 @@ def list_changed_settings(run: RecordedRun) -> list[str]:
 
 
 def _list_accepted(run: RecordedRun) -> list[Change]:
+    """Returns the accepted changes; of changed data the hash, from which the rest follows."""
     try:
-        return list_accepted(run.run)
+        changes = list_accepted(run.run)
     except RunError:  # a damaged record says nothing
         return []
+    settings = list_settings(run.config)
+    return [
+        change
+        for change in changes
+        if not change.key.startswith("data.") or change.key in {*settings, "data.sha256"}
+    ]
 
 
 def _is_one_commit(told: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> bool:

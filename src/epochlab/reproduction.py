@@ -7,6 +7,10 @@ from epochlab.history import Epoch, History, read_history
 from epochlab.runs import Run
 from epochlab.session_records import find_changes, list_accepted, read_sessions
 
+# Of an epoch, what is not compared: time, and the rate, which follows from the settings; older
+# versions recorded that of the next step.
+UNCOMPARED = ("seconds", "learning_rate")
+
 
 def explain_difference(first: Run, again: Run) -> str | None:
     """Returns in what `again` differs from `first` and what may be the reason, or None.
@@ -41,7 +45,7 @@ def _find_difference(first: Run, again: Run) -> str | None:
 
 
 def _first_differing_epoch(first: History, again: History) -> str | None:
-    names = [field.name for field in fields(Epoch) if field.name != "seconds"]
+    names = [field.name for field in fields(Epoch) if field.name not in UNCOMPARED]
     for was, now in zip(first, again, strict=False):
         for name in names:
             values = getattr(was, name), getattr(now, name)

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from epochlab.data.images import ImageData
 
 
-# What a session writes, or draws anew, before its first step; what marks a run as finished comes
-# last, as it did when the run was finished.
+# What a session writes, or draws anew, before its first step, in the order in which it is put back:
+# the sessions first, since the state between is then one that `begin_session` may leave, too; what
+# marks a run as finished last.
 EARLY = (
+    SESSIONS,
     "config.yaml",
     "data.json",
     FILES,
@@ -36,7 +38,6 @@ EARLY = (
     "augmentation.png",
     "accuracy.png",
     "loss.png",
-    SESSIONS,
     "metrics.json",
 )
 
@@ -49,12 +50,14 @@ def unchanged_unless_begun(run: Run) -> Iterator[None]:
     loaded. A finished run for which that is refused stays finished.
     """
     before = {name: path.read_bytes() for name in EARLY if (path := run.path / name).is_file()}
+    earlier = len(read_sessions(run))
     try:
         yield
     except BaseException:
         # What keeps records from being read or written has been said, or is the error itself.
         with contextlib.suppress(OSError, EpochlabError):
-            if not read_sessions(run)[-1]["begun"]:
+            sessions = read_sessions(run)
+            if len(sessions) == earlier or not sessions[-1]["begun"]:
                 _put_back(run, before)
         raise
 

@@ -16,7 +16,7 @@ from epochlab.files import format_json
 from epochlab.resuming import begin_session, unchanged_unless_begun
 from epochlab.run_lock import lock_run
 from epochlab.runs import Run, create_run
-from epochlab.session_records import SESSIONS, describe_session, end_session
+from epochlab.session_records import SESSIONS, describe_session, end_session, read_sessions
 from epochlab.trackers import check_trackers
 from epochlab.training_config import TrainingSettings
 
@@ -144,10 +144,10 @@ class Session(Generic[Config]):
     @contextlib.contextmanager
     def _reporting(self, run: Run) -> Iterator[None]:
         """Says how the session ended, on the screen and in `sessions.json`."""
-        resume = f"python {self.script} --resume {run.path}"
         try:
             yield
         except BaseException as error:
+            way_on = self._way_on(run)
             interrupted = isinstance(error, KeyboardInterrupt)
             how = "interrupted" if interrupted else type(error).__name__
             # A full disk may be what ended it.
@@ -155,17 +155,24 @@ class Session(Generic[Config]):
                 end_session(run, f"{how}: {error}".splitlines()[0].rstrip(": "))
             if interrupted:
                 place = f" by {error}" if str(error) else "; whole epochs are saved"
-                print(f"\ninterrupted{place}; go on with: {resume}", file=sys.stderr)
+                print(f"\ninterrupted{place}; {way_on}", file=sys.stderr)
             elif isinstance(error, EnvironmentFault):
-                raise EnvironmentFault(f"{error}; then go on with: {resume}") from error
+                raise EnvironmentFault(f"{error}; then {way_on}") from error
             elif isinstance(error, FileNotFoundError) and not run.config_path.is_file():
                 raise RunError(
                     f"{run.path}: this folder was moved or removed while the run was at work; put "
-                    f"it back, then go on with: {resume}"
+                    f"it back, then {way_on}"
                 ) from error
             raise
         finally:
             print_place(run)
+
+    def _way_on(self, run: Run) -> str:
+        """Returns what to do after an interruption, for a person."""
+        with contextlib.suppress(EpochlabError):
+            if self.resumed is not None and not read_sessions(run)[-1]["begun"]:
+                return "give the same command again: nothing of the run was changed"
+        return f"go on with: python {self.script} --resume {run.path}"
 
 
 def print_place(run: Run) -> None:
