@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick_experiment
 from PIL import Image
 
 from epochlab.config import dump_config, load_config
+from epochlab.data.directory import DirectoryConfig, load_directory
+from epochlab.data.images import ImageData
 from epochlab.files import format_json
 from epochlab.history import Epoch
 from epochlab.process import choose_kernels
@@ -178,3 +182,38 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         )
 
     return run
+
+
+def add_quick_experiment(folder: Path) -> None:
+    """Gives `folder` the experiment `quick`, which needs no TensorFlow: script and config."""
+    (folder / "scripts").mkdir()
+    (folder / "configs").mkdir()
+    shutil.copy(quick_experiment.__file__, folder / "scripts" / "quick.py")
+    (folder / "configs" / "quick.yaml").write_text(quick_experiment.CONFIG)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with the experiment `quick`."""
+    add_quick_experiment(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load_folder(root: Path, **changes: object) -> ImageData:
+    """Returns the images of a prepared folder as 8 x 8 pixels, with what `changes` says instead."""
+    settings: dict[str, object] = {
+        "path": str(root),
+        "class_names": None,
+        "limit": None,
+        "skip_list": None,
+        "image_size": (8, 8),
+        "color_mode": "rgb",
+        "interpolation": "bilinear",
+        "aspect": "stretch",
+        "on_bad": "error",
+        "cache_limit": 1.0,
+        "class_weight": None,
+        "augment": None,
+    }
+    return load_directory(DirectoryConfig.model_validate(settings | changes))

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import load_folder
 from PIL import Image
 
 from epochlab.data import decoding
 from epochlab.data.decoding import decode_image, resize_image
-from epochlab.data.directory import DirectoryConfig, load_directory
-from epochlab.data.images import ImageData
 from epochlab.errors import DataError
 
 CLASSES = {"blue": (20, 30, 220), "red": (220, 30, 20)}
@@ -48,33 +47,15 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def load(root: Path, **changes: object) -> ImageData:
-    settings: dict[str, object] = {
-        "path": str(root),
-        "class_names": None,
-        "limit": None,
-        "skip_list": None,
-        "image_size": (8, 8),
-        "color_mode": "rgb",
-        "interpolation": "bilinear",
-        "aspect": "stretch",
-        "on_bad": "error",
-        "cache_limit": 1.0,
-        "class_weight": None,
-        "augment": None,
-    }
-    return load_directory(DirectoryConfig.model_validate(settings | changes))
-
-
 def refuse(root: Path, *words: str, **changes: object) -> None:
     with pytest.raises(DataError) as caught:
-        load(root, **changes)
+        load_folder(root, **changes)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_splits_classes_and_pixels(photographs: Path):
-    data = load(photographs)
+    data = load_folder(photographs)
     assert data.class_names == ("blue", "red")
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train": 8, "validation": 4, "test": 6,
@@ -87,28 +68,28 @@ def test_splits_classes_and_pixels(photographs: Path):
 
 
 def test_names_are_paths_in_an_order_that_no_file_system_decides(photographs: Path):
-    names = load(photographs).test.names
+    names = load_folder(photographs).test.names
     assert names[0] == "test/blue/blue.0.jpg"
     assert list(names) == sorted(names)
 
 
 def test_second_load_takes_the_pixels_from_the_cache(photographs: Path, monkeypatch):
-    first = load(photographs)
+    first = load_folder(photographs)
 
     def fail(*arguments: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr("epochlab.data.image_files.decode_image", fail)
-    again = load(photographs)
+    again = load_folder(photographs)
     np.testing.assert_array_equal(again.train.images[:], first.train.images[:])
     assert again.fingerprint == first.fingerprint
 
 
 def test_changed_file_is_decoded_again(photographs: Path):
-    before = load(photographs)
+    before = load_folder(photographs)
     changed = photographs / "train" / "red" / "red.0.jpg"
     changed.write_bytes(encode(picture((0, 0, 0))))
-    after = load(photographs)
+    after = load_folder(photographs)
     position = after.train.names.index("train/red/red.0.jpg")
     assert after.train.images[[position]].max() < 20 < before.train.images[[position]].max()
     assert after.fingerprint != before.fingerprint
@@ -116,25 +97,25 @@ def test_changed_file_is_decoded_again(photographs: Path):
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
 def test_damaged_cache_entry_is_made_again(photographs: Path, tmp_path: Path, damage):
-    first = load(photographs).train.images[:]
+    first = load_folder(photographs).train.images[:]
     (entry,) = (tmp_path / "cache" / "pixels").iterdir()
     if damage is None:
         (entry / "bad.json").unlink()
     else:
         (entry / "pixels.npy").write_bytes(damage)
-    np.testing.assert_array_equal(load(photographs).train.images[:], first)
+    np.testing.assert_array_equal(load_folder(photographs).train.images[:], first)
 
 
 def test_cache_holds_nothing_half_made(photographs: Path, tmp_path: Path):
-    load(photographs)
-    load(photographs, image_size=(4, 4))
+    load_folder(photographs)
+    load_folder(photographs, image_size=(4, 4))
     entries = list((tmp_path / "cache" / "pixels").iterdir())
     assert len(entries) == 2
     assert not [entry for entry in entries if entry.name.startswith(".")]
 
 
 def test_limit_is_per_split_and_stratified(photographs: Path):
-    data = load(photographs, limit=4)
+    data = load_folder(photographs, limit=4)
     assert [len(split) for split in data.splits.values()] == [4, 4, 4]
     assert np.bincount(data.train.labels).tolist() == [2, 2]
 
@@ -145,7 +126,7 @@ def test_no_validation_folder_is_no_validation(photographs: Path):
             file.unlink()
         (photographs / "validation" / name).rmdir()
     (photographs / "validation").rmdir()
-    assert load(photographs).validation is None
+    assert load_folder(photographs).validation is None
 
 
 def break_checksum(png: bytes) -> bytes:
@@ -179,7 +160,7 @@ def test_bad_files_are_left_out_and_recorded_when_asked(photographs: Path):
         content = encode(picture((220, number, 20)))
         (photographs / "train" / "red" / f"red.{number}.jpg").write_bytes(content)
     (photographs / "train" / "red" / "red.1.jpg").write_bytes(b"hello")
-    data = load(photographs, on_bad="skip")
+    data = load_folder(photographs, on_bad="skip")
     assert "train/red/red.1.jpg" not in data.train.names
     assert "is no image" in data.skipped["train/red/red.1.jpg"]
     assert data.train.images[:].max(axis=(1, 2, 3)).min() > 0  # no zeros in place of the bad one
@@ -195,13 +176,13 @@ def test_other_files_are_skipped_and_recorded(photographs: Path):
     (photographs / "train" / "red" / "notes.txt").write_text("a note")
     (photographs / "train" / "red" / "link.jpg").symlink_to("red.0.jpg")
     (photographs / "train" / "red" / ".DS_Store").write_bytes(b"")
-    skipped = load(photographs).skipped
+    skipped = load_folder(photographs).skipped
     assert set(skipped) == {"train/red/notes.txt", "train/red/link.jpg"}
 
 
 def test_dataset_too_large_for_the_cache_is_streamed(photographs: Path, tmp_path: Path):
-    cached = load(photographs)
-    streamed = load(photographs, cache_limit=1e-7)
+    cached = load_folder(photographs)
+    streamed = load_folder(photographs, cache_limit=1e-7)
     for name, split in cached.splits.items():
         other = streamed.splits[name]
         np.testing.assert_array_equal(other.images[:], split.images[:])
@@ -217,7 +198,7 @@ def test_streamed_bad_file_is_found_before_training(photographs: Path):
 
 
 def test_streamed_file_that_changes_after_the_start_is_named(photographs: Path):
-    data = load(photographs, cache_limit=0)
+    data = load_folder(photographs, cache_limit=0)
     (photographs / data.train.names[2]).write_bytes(encode(picture((9, 9, 9))))
     with pytest.raises(DataError, match="has changed") as caught:
         data.train.images[[1, 2, 3]]
@@ -230,12 +211,12 @@ def test_streamed_file_that_changes_after_the_start_is_named(photographs: Path):
 def test_entries_used_longest_ago_make_room(photographs: Path, tmp_path: Path):
     entry_bytes = 18 * 8 * 8 * 3
     entries = tmp_path / "cache" / "pixels"
-    load(photographs)
+    load_folder(photographs)
     (first,) = entries.iterdir()
-    load(photographs, interpolation="nearest")
+    load_folder(photographs, interpolation="nearest")
     (second,) = set(entries.iterdir()) - {first}
     os.utime(second, (1, 1))
-    load(photographs, interpolation="area", cache_limit=(2.5 * entry_bytes + 1000) / 2**30)
+    load_folder(photographs, interpolation="area", cache_limit=(2.5 * entry_bytes + 1000) / 2**30)
     left = set(entries.iterdir())
     assert first in left
     assert second not in left
@@ -244,7 +225,7 @@ def test_entries_used_longest_ago_make_room(photographs: Path, tmp_path: Path):
 
 def test_two_loads_at_once_make_one_whole_entry(photographs: Path, tmp_path: Path):
     with ThreadPoolExecutor(4) as pool:
-        loaded = list(pool.map(lambda _: load(photographs).train.images[:], range(8)))
+        loaded = list(pool.map(lambda _: load_folder(photographs).train.images[:], range(8)))
     for pixels in loaded[1:]:
         np.testing.assert_array_equal(pixels, loaded[0])
     assert len(list((tmp_path / "cache" / "pixels").iterdir())) == 1
@@ -254,7 +235,7 @@ def test_files_on_the_skip_list_are_left_out_and_recorded(photographs: Path, tmp
     skip = {"train/red/red.1.jpg": "exact duplicate", "test/blue/blue.0.jpg": "is empty"}
     file = tmp_path / "skip.json"
     file.write_text(json.dumps({"format": 1, "folder": "photographs", "skip": skip}))
-    data = load(photographs, skip_list=str(file))
+    data = load_folder(photographs, skip_list=str(file))
     assert not set(skip) & {*data.train.names, *data.test.names}
     assert len(data.train) == 7
     assert data.skipped == skip
@@ -281,7 +262,9 @@ def test_skip_list_of_which_no_file_is_there_is_refused(photographs: Path, tmp_p
 
 def test_entries_of_the_skip_list_that_are_not_there_are_a_warning(photographs, tmp_path: Path):
     gone = [f"train/red/gone.{number}.jpg" for number in range(7)]
-    data = load(photographs, skip_list=write_skip_list(tmp_path, *gone, "train/red/red.1.jpg"))
+    data = load_folder(
+        photographs, skip_list=write_skip_list(tmp_path, *gone, "train/red/red.1.jpg")
+    )
     assert len(data.train) == 7
     assert data.warnings == (
         f"7 of 8 entries of data.skip_list are no file of {photographs}: {', '.join(gone[:5])}, "
@@ -293,13 +276,13 @@ def test_skip_list_is_looked_up_in_the_whole_folder(photographs: Path, tmp_path:
     (photographs / "train/red/notes.txt").write_text("no image")
     (photographs / "train/red/link.jpg").symlink_to("red.0.jpg")
     names = ("train/red/red.3.jpg", "train/red/notes.txt", "train/red/link.jpg")
-    data = load(photographs, skip_list=write_skip_list(tmp_path, *names), limit=4)
+    data = load_folder(photographs, skip_list=write_skip_list(tmp_path, *names), limit=4)
     assert data.skipped.keys() == set(names)
     assert not [warning for warning in data.warnings if "skip_list" in warning]
 
 
 def test_empty_skip_list_is_of_every_folder(photographs: Path, tmp_path: Path):
-    assert load(photographs, skip_list=write_skip_list(tmp_path)).warnings == ()
+    assert load_folder(photographs, skip_list=write_skip_list(tmp_path)).warnings == ()
 
 
 def test_skip_list_that_empties_a_class_is_refused(photographs: Path, tmp_path: Path):
@@ -310,17 +293,17 @@ def test_skip_list_that_empties_a_class_is_refused(photographs: Path, tmp_path: 
 
 
 def test_expected_classes_are_compared_with_those_found(photographs: Path):
-    assert load(photographs, class_names=("red", "blue")).class_names == ("blue", "red")
+    assert load_folder(photographs, class_names=("red", "blue")).class_names == ("blue", "red")
     refuse(photographs, "not found: green", "expected: red", class_names=("blue", "green"))
     refuse(photographs, "named twice: red", class_names=("blue", "red", "red"))
 
 
 def test_balanced_class_weights(photographs: Path):
-    assert load(photographs).class_weights is None
+    assert load_folder(photographs).class_weights is None
     for number in range(4, 12):
         content = encode(picture((220, 100 + number, 20)))
         (photographs / "train" / "red" / f"red.{number}.jpg").write_bytes(content)
-    weights = load(photographs, class_weight="balanced").class_weights
+    weights = load_folder(photographs, class_weight="balanced").class_weights
     assert weights == {0: 16 / (2 * 4), 1: 16 / (2 * 12)}
 
 
@@ -352,7 +335,7 @@ def test_bad_files_that_are_left_out_are_no_repeats(photographs: Path, content: 
         more = encode(picture((220, 20, 20 + number)))
         (photographs / "train" / "red" / f"more.{number}.jpg").write_bytes(more)
     names = spoil_alike(photographs, content)
-    data = load(photographs, on_bad="skip")
+    data = load_folder(photographs, on_bad="skip")
     assert data.warnings == ()
     assert sorted(data.skipped) == names
     refuse(photographs, "6 files cannot be decoded", *names, on_bad="error")
@@ -372,7 +355,7 @@ def test_few_repeated_images_are_a_warning_in_the_record(photographs: Path):
         content = encode(picture((220, 20, 20 + number)))
         (photographs / "test" / "red" / f"more.{number}.jpg").write_bytes(content)
     copy_into(photographs, "train/red/red.0.jpg", "test/red/red.9.jpg")
-    data = load(photographs)
+    data = load_folder(photographs)
     assert data.describe()["warnings"] == [
         "1 of 111 validation and test images are in another split too, byte for byte: "
         "test/red/red.9.jpg"
@@ -382,14 +365,16 @@ def test_few_repeated_images_are_a_warning_in_the_record(photographs: Path):
 def test_class_with_two_training_images_is_a_warning(photographs: Path):
     for number in (2, 3):
         (photographs / "train" / "red" / f"red.{number}.jpg").unlink()
-    assert load(photographs).warnings == ("classes with hardly any training images: red (2)",)
+    assert load_folder(photographs).warnings == (
+        "classes with hardly any training images: red (2)",
+    )
 
 
 def test_names_that_utf_8_cannot_say_are_escaped_in_tables(photographs: Path):
     content = encode(picture((220, 20, 90)))
     with open(os.fsencode(photographs) + b"/train/red/\xff\n.jpg", "wb") as file:
         file.write(content)
-    names = load(photographs).train.names
+    names = load_folder(photographs).train.names
     assert r"train/red/\udcff\n.jpg" in names
 
 
@@ -399,7 +384,7 @@ def test_what_is_no_regular_file_is_neither_opened_nor_followed(photographs: Pat
     (red / "loop.jpg").symlink_to("loop.jpg")
     (photographs / "train" / "linked").symlink_to(red)
     os.mkfifo(red / "pipe.jpg")
-    data = load(photographs)
+    data = load_folder(photographs)
     assert data.class_names == ("blue", "red")
     assert set(data.skipped) == {
         "train/linked", "train/red/dead.jpg", "train/red/loop.jpg", "train/red/pipe.jpg",
@@ -413,7 +398,7 @@ def test_names_of_every_kind_are_read(photographs: Path):
     for number, name in enumerate(names):
         content = encode(picture((220, 120 + number, 20)))
         (photographs / "train" / "red" / name).write_bytes(content)
-    read = load(photographs).train.names
+    read = load_folder(photographs).train.names
     assert {f"train/red/{name}" for name in names} <= set(read)
 
 
@@ -422,7 +407,7 @@ def test_odd_sizes_come_to_the_one_size(photographs: Path, aspect: str):
     for number, size in enumerate([(1, 1), (1, 3000), (3000, 1)]):
         content = encode(Image.new("RGB", size, (200 + number, 0, 0)))
         (photographs / "train" / "red" / f"odd.{number}.jpg").write_bytes(content)
-    data = load(photographs, aspect=aspect)
+    data = load_folder(photographs, aspect=aspect)
     odd = [index for index, name in enumerate(data.train.names) if "odd" in name]
     reds = data.train.images[odd][..., 0]
     assert reds.shape == (3, 8, 8)
@@ -437,7 +422,7 @@ def test_odd_sizes_come_to_the_one_size(photographs: Path, aspect: str):
 def test_webp_named_jpg_is_read_by_its_content(photographs: Path):
     content = encode(picture((220, 140, 20)), "WEBP")
     (photographs / "train" / "red" / "red.1.jpg").write_bytes(content)
-    data = load(photographs)
+    data = load_folder(photographs)
     (pixels,) = data.train.images[[data.train.names.index("train/red/red.1.jpg")]]
     assert abs(pixels[..., 1].mean() - 145) < 10
 

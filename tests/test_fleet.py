@@ -1,6 +1,5 @@
 """What a sweep's YAML means, and what is wrong with it: said before anything starts."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from epochlab.fleet.sweep_config import read_sweep
 from epochlab.fleet.sweeps import Plan, plan_sweep
 
 HEAD = "experiment: quick\nseeds: [1]\ncpus_per_trial: 1\n"
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with the experiment `quick`."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "configs").mkdir()
-    shutil.copy(quick_experiment.__file__, tmp_path / "scripts" / "quick.py")
-    (tmp_path / "configs" / "quick.yaml").write_text(quick_experiment.CONFIG)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def plan(text: str) -> Plan:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import load_folder
 from PIL import Image
 
 from epochlab.data import directory
-from epochlab.data.directory import DirectoryConfig, load_directory
-from epochlab.data.images import ImageData
 from epochlab.errors import DataError
 
 SPOILT = "train/red/0.png"
@@ -28,24 +27,6 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 pixels = random.integers(50, 256, (9, 8, 3), np.uint8)
                 Image.fromarray(pixels).save(root / split / name / f"{number}.png")
     return root
-
-
-def load(root: Path, on_bad: str, cache_limit: float) -> ImageData:
-    settings: dict[str, object] = {
-        "path": str(root),
-        "class_names": None,
-        "limit": None,
-        "skip_list": None,
-        "image_size": (8, 8),
-        "color_mode": "rgb",
-        "interpolation": "bilinear",
-        "aspect": "stretch",
-        "on_bad": on_bad,
-        "cache_limit": cache_limit,
-        "class_weight": None,
-        "augment": None,
-    }
-    return load_directory(DirectoryConfig.model_validate(settings))
 
 
 def _vanish(file: Path) -> None:
@@ -91,7 +72,7 @@ def test_file_that_fails_after_it_was_hashed_ends_the_run_and_leaves_no_entry(
 
     monkeypatch.setattr(directory, "hash_files", hash_and_spoil)
     with pytest.raises(DataError, match=reason) as caught:
-        load(photographs, on_bad, cache_limit)
+        load_folder(photographs, on_bad=on_bad, cache_limit=cache_limit)
     assert SPOILT in str(caught.value)
     assert caught.value.exit_code == 3
     assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
@@ -101,7 +82,7 @@ def test_file_that_fails_after_it_was_hashed_ends_the_run_and_leaves_no_entry(
     if file.is_dir():
         file.rmdir()
     file.write_bytes(content)
-    data = load(photographs, on_bad, cache_limit)
+    data = load_folder(photographs, on_bad=on_bad, cache_limit=cache_limit)
     assert SPOILT in data.train.names
     assert data.skipped == {}
 
@@ -110,11 +91,11 @@ def test_file_that_cannot_be_decoded_is_known_the_next_time(
     photographs: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (photographs / SPOILT).write_bytes(b"hello")
-    first = load(photographs, "skip", 1.0)
+    first = load_folder(photographs, on_bad="skip")
 
     def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr("epochlab.data.image_files.decode_image", fail)
-    assert load(photographs, "skip", 1.0).skipped == first.skipped
+    assert load_folder(photographs, on_bad="skip").skipped == first.skipped
     assert "is no image" in first.skipped[SPOILT]

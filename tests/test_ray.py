@@ -1,7 +1,6 @@
 """Trials on a Ray cluster: nodes are checked, workers may die, folders come back."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import quick_experiment
 from conftest import ROOT, make_digits
 
 import epochlab
@@ -30,16 +28,11 @@ cpus_per_trial: 1
 
 
 @pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def quick(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with the experiment `quick` and its data."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "configs").mkdir()
-    shutil.copy(quick_experiment.__file__, tmp_path / "scripts" / "quick.py")
-    (tmp_path / "configs" / "quick.yaml").write_text(quick_experiment.CONFIG)
-    make_digits(tmp_path / "digits.npz")
-    monkeypatch.chdir(tmp_path)
+    make_digits(quick / "digits.npz")
     monkeypatch.setattr(ray_worker, "_fingerprints", {})
-    return tmp_path
+    return quick
 
 
 def make_task(folder: Path, token: str) -> dict:

@@ -14,8 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import quick_experiment
-from conftest import make_digits
+from conftest import add_quick_experiment, make_digits
 
 GRID = """\
 experiment: quick
@@ -52,10 +51,7 @@ def again(swept: Path, tmp_path: Path) -> Path:
 
 
 def make_quick(folder: Path) -> Path:
-    (folder / "scripts").mkdir()
-    (folder / "configs").mkdir()
-    shutil.copy(quick_experiment.__file__, folder / "scripts" / "quick.py")
-    (folder / "configs" / "quick.yaml").write_text(quick_experiment.CONFIG)
+    add_quick_experiment(folder)
     make_digits(folder / "digits.npz")
     return folder
 

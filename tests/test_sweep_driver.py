@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import quick_experiment
 
 from epochlab.fleet.driver import Driver, Progress
 from epochlab.fleet.ledger import Ledger, TrialRecord
@@ -79,17 +78,6 @@ class Listener:
 
     def tick(self) -> None:
         pass
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with the experiment `quick`."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "configs").mkdir()
-    shutil.copy(quick_experiment.__file__, tmp_path / "scripts" / "quick.py")
-    (tmp_path / "configs" / "quick.yaml").write_text(quick_experiment.CONFIG)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def record_run(trial: Trial, folder: Path, val_accuracy: float | None = None) -> Run:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epochlab.checkpoint_file import Progress, read_checkpoint, write_checkpoint
+from epochlab.checkpoint_file import Progress, count_epochs, read_checkpoint, write_checkpoint
 from epochlab.errors import DIVERGED_REMEDY, DivergedError, RunError
 from epochlab.files import make_folder, replace_file
 from epochlab.training_state import first_not_finite, put_back, read_state
@@ -147,7 +147,7 @@ def adopt_best(folder: Path, phase: int, epoch: int | None) -> None:
         RunError: If the file is damaged.
     """
     old, new = folder / "best.npz", _best_path(folder, phase)
-    if old.exists() and not new.exists() and len(read_checkpoint(old)[0].history) == epoch:
+    if old.exists() and not new.exists() and count_epochs(old) == epoch:
         old.rename(new)
 
 
@@ -162,7 +162,7 @@ def read_best_epoch(folder: Path) -> int | None:
     phases = [int(name[1]) for name in names if name]
     if not phases:
         return None
-    return len(read_checkpoint(_best_path(folder, max(phases)))[0].history)
+    return count_epochs(_best_path(folder, max(phases)))
 
 
 def restore_best(folder: Path, model: "keras.Model", phase: int = 1) -> None:

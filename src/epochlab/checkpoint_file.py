@@ -122,6 +122,19 @@ def read_checkpoint(path: Path) -> "tuple[Progress, list[np.ndarray]]":
     return progress, _arrays(STATE, arrays)
 
 
+def count_epochs(path: Path) -> int:
+    """Returns how many epochs a checkpoint has, by its header alone.
+
+    Raises:
+        RunError: If that cannot be read.
+    """
+    try:
+        header = _unpack(read_arrays(path, ("header",), maximum_bytes=MAXIMUM_BYTES)["header"])
+        return len(header["history"])
+    except (ArchiveFault, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_whole(path, error) from error
+
+
 def _named(kind: str, values: "Iterable[np.ndarray]") -> "Iterator[tuple[str, np.ndarray]]":
     """Gives each value of a kind its name in the file, in order."""
     return ((f"{kind}-{position:05d}", value) for position, value in enumerate(values))

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from epochlab.config import list_settings
 from epochlab.errors import RunError
 from epochlab.labels import format_setting
 from epochlab.recorded_runs import RecordedRun
-from epochlab.session_records import NUMERICS, Change, list_accepted
+from epochlab.session_records import NUMERICS
 
 # What makes figures less comparable, by its name in environment.json, and how a note says it.
 SAME = {
@@ -21,9 +20,7 @@ def list_notes(runs: Sequence[RecordedRun]) -> list[str]:
     """Returns what is damaged in the runs' folders and what differs around them, for a person."""
     notes = [f"{run.name}: {note}" for run in runs for note in run.notes]
     notes += [
-        f"{run.name}: was changed on the way: {change}"
-        for run in runs
-        for change in _list_accepted(run)
+        f"{run.name}: was changed on the way: {change}" for run in runs for change in run.accepted
     ]
     tested = _names_by_value((run, identify_data(run)) for run in runs)
     if len(tested) > 1:
@@ -66,22 +63,8 @@ def list_changed_settings(run: RecordedRun) -> list[str]:
     """Returns what the config and the data were before a change that was accepted on the way."""
     return [
         f"{change.key} was {format_setting(change.was)}"
-        for change in _list_accepted(run)
+        for change in run.accepted
         if change.key.partition(".")[0] not in NUMERICS
-    ]
-
-
-def _list_accepted(run: RecordedRun) -> list[Change]:
-    """Returns the accepted changes; of changed data the hash, from which the rest follows."""
-    try:
-        changes = list_accepted(run.run)
-    except RunError:  # a damaged record says nothing
-        return []
-    settings = list_settings(run.config)
-    return [
-        change
-        for change in changes
-        if not change.key.startswith("data.") or change.key in {*settings, "data.sha256"}
     ]
 
 

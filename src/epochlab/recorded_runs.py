@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from epochlab.config import list_settings
 from epochlab.config.yaml_reader import read_yaml
 from epochlab.errors import ConfigError, RunError
 from epochlab.history import Epoch, find_best_epoch, read_whole_rows
 from epochlab.run_lock import is_locked
 from epochlab.runs import Run, load_run
-from epochlab.session_records import read_sessions
+from epochlab.session_records import Change, list_accepted, read_sessions
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,23 @@ class RecordedRun:
     def best_epoch(self) -> int | None:
         """The epoch with the lowest validation loss, if there is validation."""
         return find_best_epoch(self.history)
+
+    @cached_property
+    def accepted(self) -> Sequence[Change]:
+        """What was changed on the way with --allow-changes; nothing if the record is damaged.
+
+        Of changed data it is the hash, from which the rest follows.
+        """
+        try:
+            changes = list_accepted(self.run)
+        except RunError:
+            return []
+        known = {*list_settings(self.config), "data.sha256"}
+        return [
+            change
+            for change in changes
+            if not change.key.startswith("data.") or change.key in known
+        ]
 
     @property
     def kept_epoch(self) -> int | None:

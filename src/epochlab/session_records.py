@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
+from epochlab.config import are_sections
 from epochlab.errors import RunError
 from epochlab.history import format_place
 from epochlab.runs import Run
@@ -171,12 +172,8 @@ def _differing(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any,
         for name in [*before, *(name for name in now if name not in before)]:
             dotted = f"{key}.{name}" if key else str(name)
             yield from _differing(before.get(name), now.get(name), dotted)
-    elif _are_sections(before) and _are_sections(now) and len(before) == len(now):
+    elif are_sections(before) and are_sections(now) and len(before) == len(now):
         for position, pair in enumerate(zip(before, now, strict=True)):
             yield from _differing(*pair, f"{key}.{position}")
     elif before != now:
         yield key, before, now
-
-
-def _are_sections(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)

@@ -3,6 +3,7 @@
 from epochlab.config.loading import (
     LoadedConfig,
     Section,
+    are_sections,
     describe_config,
     dump_config,
     list_settings,
@@ -12,6 +13,7 @@ from epochlab.config.loading import (
 __all__ = [
     "LoadedConfig",
     "Section",
+    "are_sections",
     "describe_config",
     "dump_config",
     "list_settings",

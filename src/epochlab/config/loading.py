@@ -115,19 +115,21 @@ def list_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return {".".join(map(str, key)): value for key, value in _leaves(values)}
 
 
+def are_sections(value: Any) -> bool:
+    """Returns whether a value of a config is a list of sections, as `phases` is."""
+    is_list = isinstance(value, list | tuple) and len(value) > 0
+    return is_list and all(isinstance(item, Mapping) for item in value)
+
+
 def _leaves(values: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*prefix, name))
-        elif isinstance(value, list | tuple) and value and _are_sections(value):
+        elif are_sections(value):
             for position, item in enumerate(value):
                 yield from _leaves(item, (*prefix, name, position))
         else:
             yield (*prefix, name), value
-
-
-def _are_sections(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, Mapping) for value in values)
 
 
 def _apply(overrides: Sequence[str], source: Source) -> list[str]:

@@ -102,7 +102,7 @@ class Ledger:
         """Returns all records, those too that an earlier call has left and none has added yet."""
         left = (identity for identity in self._folders if identity not in self.records)
         found = [self._read(TrialRecord(identity, "", {}, 0)) for identity in left]
-        return list(({record.identity: record for record in found} | self.records).values())
+        return [*self.records.values(), *found]
 
     def folder_of(self, identity: str) -> Path:
         """Returns the folder of a trial, `NUMBER-IDENTITY`, which may not be there yet."""
