@@ -17,7 +17,7 @@ from epochlab.data.images import ImageData, Split, StoredImages
 from epochlab.data.listing import SPLITS, ListedImages, list_images
 from epochlab.data.pixel_cache import StoredPixels, store_pixels
 from epochlab.data.repeats import check_repeats
-from epochlab.data.sources import shown
+from epochlab.data.sources import list_shown, shown
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 
@@ -190,13 +190,12 @@ def _make_split(
 def _tiny_classes(train: Split, class_names: Sequence[str]) -> list[str]:
     counts = np.bincount(train.labels, minlength=len(class_names))
     tiny = [
-        f"{shown(name)} ({count})"
+        f"{name} ({count})"
         for name, count in zip(class_names, counts, strict=True)
         if count <= TINY_CLASS
     ]
-    more = ", ..." if len(tiny) > LISTED_FILES else ""
-    words = ", ".join(tiny[:LISTED_FILES])
-    return [f"classes with hardly any training images: {words}{more}"] if tiny else []
+    words = list_shown(tiny, LISTED_FILES)
+    return [f"classes with hardly any training images: {words}"] if tiny else []
 
 
 def _class_weights(config: DirectoryConfig, labels: "np.ndarray") -> Mapping[int, float] | None:

@@ -10,6 +10,7 @@ from epochlab.array_archive import ArchiveFault, read_arrays
 from epochlab.config import Section
 from epochlab.data.augment import AugmentConfig
 from epochlab.data.images import ImageData, Split, array_sha256, limit_split
+from epochlab.data.sources import list_shown
 from epochlab.errors import DataError
 from epochlab.lazy_import import lazy_import
 
@@ -214,6 +215,5 @@ def _name_absent(split: Split, num_classes: int) -> str:
     absent = np.flatnonzero(np.bincount(split.labels, minlength=num_classes) == 0)
     if not len(absent):
         return ""
-    more = ", ..." if len(absent) > LISTED_CLASSES else ""
-    names = ", ".join(map(str, absent[:LISTED_CLASSES])) + more
+    names = list_shown([str(label) for label in absent], LISTED_CLASSES)
     return f"{'class' if len(absent) == 1 else 'classes'} {names}"

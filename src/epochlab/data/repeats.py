@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from epochlab.data.listing import ListedImages
-from epochlab.data.sources import shown
+from epochlab.data.sources import list_shown
 from epochlab.errors import DataError
 
 # Up to this share of a dataset a repeated file is a warning; beyond, no test result means anything.
@@ -58,9 +58,8 @@ def check_repeats(
     for positions, total, words in found:
         if not positions:
             continue
-        names = ", ".join(shown(listed.paths[position]) for position in positions[:LISTED_FILES])
+        names = list_shown([listed.paths[position] for position in positions], LISTED_FILES)
         message = f"{len(positions):,} of {total:,} {words}, byte for byte: {names}"
-        message += ", ..." if len(positions) > LISTED_FILES else ""
         if len(positions) > MAXIMUM_REPEATED_SHARE * total:
             raise DataError(
                 f"{source}: {message}; no result would mean anything; `epochlab check-data` lists "

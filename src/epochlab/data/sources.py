@@ -4,7 +4,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -94,6 +94,12 @@ def shown(name: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in name
     )
+
+
+def list_shown(names: Sequence[str], most: int) -> str:
+    """Returns the first `most` names as `shown` writes them, and dots where there are more."""
+    more = ", ..." if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def list_folder(place: Path) -> Source:

@@ -14,7 +14,7 @@ from epochlab.data.listing import (
     explain_suffixes,
 )
 from epochlab.data.prepare.manifest import MANIFEST
-from epochlab.data.sources import Source, SourceFile, list_folder, shown
+from epochlab.data.sources import Source, SourceFile, list_folder, list_shown, shown
 from epochlab.errors import DataError
 
 # Stands for the split in a folder of class folders.
@@ -131,10 +131,9 @@ def _explain_no_images(
     expected = f"{present[0]}/CLASS" if present else "CLASS or train/CLASS"
     names = sorted({path.partition("/")[0] for path in source.folders})
     names = names or sorted(file.path for file in source.files)
-    found = ", ".join(map(shown, names[:LISTED_NAMES])) or "nothing"
-    more = ", ..." if len(names) > LISTED_NAMES else ""
+    found = list_shown(names, LISTED_NAMES) or "nothing"
     others = explain_suffixes(left_alone.items())
     return (
-        f"{shown(str(root))}: expected images in folders {expected}, found {found}{more}{others}; "
+        f"{shown(str(root))}: expected images in folders {expected}, found {found}{others}; "
         f"{'convert them, or ' if others else ''}make such folders with `epochlab prepare`"
     )

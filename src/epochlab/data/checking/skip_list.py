@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from epochlab.data.sources import shown
+from epochlab.data.sources import list_shown, shown
 from epochlab.errors import DataError
 
 SKIP_FORMAT = 1
@@ -74,8 +74,7 @@ def check_entries(
     """
     if not unmatched:
         return []
-    names = ", ".join(map(shown, unmatched[:LISTED_ENTRIES]))
-    names += ", ..." if len(unmatched) > LISTED_ENTRIES else ""
+    names = list_shown(unmatched, LISTED_ENTRIES)
     if len(unmatched) == num_entries:
         raise DataError(
             f"{path}: none of its {num_entries:,} entries is a file of {folder}: {names}; expected "
